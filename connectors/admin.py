@@ -1,0 +1,23 @@
+from django.contrib import admin
+
+from connectors.models import ConnectorSettings
+
+
+@admin.register(ConnectorSettings)
+class ConnectorSettingsAdmin(admin.ModelAdmin):
+    """What is stored, never the values: those are the partner's to replace."""
+
+    list_display = ["connector", "partner", "stored_names", "updated_at"]
+    list_select_related = ["partner"]
+    list_filter = ["connector", ("partner", admin.RelatedOnlyFieldListFilter)]
+    search_fields = ["connector", "partner__name", "id"]
+    fields = ["partner", "connector", "redirect_uri", "stored", "scopes", "auth_methods", "updated_at"]
+    readonly_fields = ["partner", "connector", "redirect_uri", "stored", "updated_at"]
+    show_full_result_count = False
+
+    def has_add_permission(self, request):
+        return False
+
+    @admin.display(description="stored")
+    def stored_names(self, row):
+        return ", ".join(row.stored) or "-"

@@ -1,0 +1,127 @@
+"""What a partner stores for a connector, for all its installations."""
+
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.db import models, transaction
+from django.urls import reverse
+from django.utils import timezone
+
+from connectors.manifest import Manifest
+from console.models import Event
+from console.sealed import SealedField
+from console.tenancy import PartnerOwned, Principal, TenantQuerySet
+
+
+def redirect_uri(registration_id: uuid.UUID) -> str:
+    """The redirect URI of one client registration.
+
+    Each has its own, so that an answer meant for one is never taken by another
+    (RFC 9700, section 4.4.2).
+    """
+    return settings.BASE_URL + reverse("oauth-callback", args=[registration_id])
+
+
+class StoredValues(models.Model):
+    """Values kept for a connector's properties: sealed, beside who stored each and when."""
+
+    # {"client_secret": "…"}
+    values = SealedField(null=True)
+    # {"client_secret": {"at": "2026-11-23T10:00:00+00:00", "by": "maya@example.com"}}
+    stored = models.JSONField(default=dict)
+
+    class Meta:
+        abstract = True
+
+    def set_values(self, changes: dict[str, Any], actor: str) -> None:
+        """Take the changes over, None meaning removal. Saves nothing."""
+        values, stored = dict(self.values or {}), dict(self.stored)
+        for name, value in changes.items():
+            if value is None:
+                values.pop(name, None)
+                stored.pop(name, None)
+            elif values.get(name) != value:
+                values[name] = value
+                stored[name] = {"at": timezone.now().isoformat(timespec="seconds"), "by": actor}
+        self.values, self.stored = values or None, stored
+
+
+class ConnectorSettingsQuerySet(TenantQuerySet):
+    def for_connector(self, partner_id: uuid.UUID, slug: str) -> "ConnectorSettings":
+        """The partner's row for a connector, or an unsaved one: reading a page writes nothing."""
+        found = self.filter(partner_id=partner_id, connector=slug).first()
+        return found or ConnectorSettings(
+            id=ConnectorSettings.registration_id(partner_id, slug), partner_id=partner_id, connector=slug
+        )
+
+
+class ConnectorSettings(PartnerOwned, StoredValues):
+    """One partner's values for one connector. Its id names the partner's client registration."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    connector = models.CharField(max_length=100)
+    # Empty: the manifest's default scopes, all auth methods.
+    scopes = models.TextField(blank=True)
+    auth_methods = models.JSONField(default=list, blank=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = ConnectorSettingsQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "connector settings"
+        constraints = [
+            models.UniqueConstraint(fields=["partner", "connector"], name="one_settings_per_connector")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.connector} of {self.partner}"
+
+    @staticmethod
+    def registration_id(partner_id: uuid.UUID, slug: str) -> uuid.UUID:
+        """Known before anything is stored: the redirect URI is registered first, typed in afterwards."""
+        return uuid.uuid5(partner_id, slug)
+
+    @property
+    def redirect_uri(self) -> str:
+        return redirect_uri(self.id)
+
+    def change(self, principal: Principal, values: dict[str, Any], **fields: Any) -> None:
+        """Store or remove (None) values and set the other fields, as one change on the record."""
+        with transaction.atomic():
+            ConnectorSettings.objects.get_or_create(
+                pk=self.pk, defaults={"partner_id": self.partner_id, "connector": self.connector}
+            )
+            row = ConnectorSettings.objects.select_for_update().get(pk=self.pk)
+            row.set_values(values, principal.actor)
+            for name, value in fields.items():
+                setattr(row, name, value)
+            row.save()
+            removed = sorted(name for name, value in values.items() if value is None)
+            kept = sorted(name for name, value in values.items() if value is not None)
+            Event.objects.record(
+                "connector_settings.changed",
+                principal,
+                f"Settings of {self.connector} were changed",
+                subject=row,
+                stored=kept,
+                removed=removed,
+                fields=sorted(fields),
+            )
+
+    def scopes_for(self, manifest: Manifest) -> list[str]:
+        return self.scopes.split() or list(manifest.method("authorization_code").default_scopes)
+
+    def offered_methods(self, manifest: Manifest) -> list[str]:
+        """The auth methods that a customer may choose from, in the manifest's order."""
+        types = [method.type for method in manifest.auth_methods]
+        return [type for type in types if type in self.auth_methods] or types
+
+
+def completeness(manifest: Manifest, stored: dict) -> str:
+    """How much of a connector a partner has supplied: "complete", "partial" or "empty"."""
+    wanted = [prop.name for prop in manifest.partner_properties]
+    have = sum(name in stored for name in wanted)
+    if have == len(wanted):
+        return "complete"
+    return "partial" if have else "empty"

@@ -1,0 +1,152 @@
+"""The Application Connector Library and an entry's tabs."""
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import require_GET, require_http_methods, require_safe
+
+from connectors import registry
+from connectors.forms import SettingsForm
+from connectors.models import ConnectorSettings, completeness
+from console.paging import asked_for
+from console.tenancy import partner_member
+
+PAGE_SIZE = 50
+
+
+def _connector(slug: str) -> registry.Connector:
+    if found := registry.get(slug):
+        return found
+    raise Http404(f"no connector {slug}")
+
+
+def _settings(request: HttpRequest, connector: registry.Connector) -> ConnectorSettings:
+    """The partner's row, or an unsaved one: looking at a page stores nothing."""
+    registration_id = ConnectorSettings.registration_id(request.principal.partner_id, connector.slug)
+    found = ConnectorSettings.objects.visible_to(request.principal).filter(connector=connector.slug).first()
+    return found or ConnectorSettings(
+        id=registration_id, partner_id=request.principal.partner_id, connector=connector.slug
+    )
+
+
+@require_safe
+@partner_member
+def library(request: HttpRequest) -> HttpResponse:
+    text = asked_for(request)
+    stored = dict(ConnectorSettings.objects.visible_to(request.principal).values_list("connector", "stored"))
+    found = registry.search(text)
+    only = request.GET.get("configured", "")
+    entries = [
+        (connector, completeness(connector.manifest, stored.get(connector.slug, {}))) for connector in found
+    ]
+    if only in ("complete", "partial", "empty"):
+        entries = [entry for entry in entries if entry[1] == only]
+    return render(
+        request,
+        "connectors/library.html",
+        {
+            "page": Paginator(entries, PAGE_SIZE).get_page(request.GET.get("page")),
+            "known": len(registry.all()),
+            "q": text,
+            "only": only,
+        },
+    )
+
+
+@require_safe
+@partner_member
+def overview(request: HttpRequest, slug: str) -> HttpResponse:
+    connector = _connector(slug)
+    settings = _settings(request, connector)
+    return render(
+        request,
+        "connectors/overview.html",
+        {
+            "connector": connector,
+            "settings": settings,
+            "completeness": completeness(connector.manifest, settings.stored),
+            "methods": [
+                (method, method.type in settings.offered_methods(connector.manifest))
+                for method in connector.manifest.auth_methods
+            ],
+            "tab": "overview",
+        },
+    )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@partner_member
+def settings_tab(request: HttpRequest, slug: str) -> HttpResponse:
+    connector = _connector(slug)
+    settings = _settings(request, connector)
+    form = SettingsForm(
+        request.POST if request.method == "POST" else None, manifest=connector.manifest, settings=settings
+    )
+    if request.method == "POST" and form.is_valid():
+        settings.change(request.principal, form.changes(), **form.advanced())
+        messages.success(request, f"The settings of {connector.name} were saved.")
+        return redirect("connector-settings", slug)
+    # Only what the fields lead to; the whole guide has a tab of its own.
+    anchors = {anchor for prop in connector.manifest.partner_properties for anchor in prop.help_anchors}
+    sections = [
+        (section, section.render(redirect_uri=settings.redirect_uri, partner=request.partner.name))
+        for section in connector.guide.half("partner")
+        if section.anchor in anchors
+    ]
+    return render(
+        request,
+        "connectors/settings.html",
+        {"connector": connector, "settings": settings, "form": form, "sections": sections, "tab": "settings"},
+        status=422 if form.errors else 200,
+    )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@partner_member
+def remove_value(request: HttpRequest, slug: str, name: str) -> HttpResponse:
+    connector = _connector(slug)
+    settings = _settings(request, connector)
+    if name not in settings.stored:
+        raise Http404(f"nothing stored as {name}")
+    label = connector.manifest.property_named(name).label
+    if request.method == "POST":
+        settings.change(request.principal, {name: None})
+        messages.success(request, f"The {label} was removed. It is now asked for at every installation.")
+        return redirect("connector-settings", slug)
+    return render(
+        request,
+        "connectors/remove_value.html",
+        {"connector": connector, "label": label, "stored": settings.stored[name], "tab": "settings"},
+    )
+
+
+@require_safe
+@partner_member
+def guide_tab(request: HttpRequest, slug: str) -> HttpResponse:
+    connector = _connector(slug)
+    settings = _settings(request, connector)
+    values = {"redirect_uri": settings.redirect_uri, "partner": request.partner.name}
+    halves = [
+        (
+            "For your company",
+            [(section, section.render(**values)) for section in connector.guide.half("partner")],
+        ),
+        (
+            "For your customers, as the setup shows it to them",
+            [(section, section.render(**values)) for section in connector.guide.half("customer")],
+        ),
+    ]
+    return render(
+        request, "connectors/guide.html", {"connector": connector, "halves": halves, "tab": "guide"}
+    )
+
+
+@require_GET
+@cache_control(public=True, max_age=86400)
+def logo(request: HttpRequest, slug: str) -> HttpResponse:
+    """Public: the customer's pages show it too. As an image only, so that no script in it runs."""
+    response = HttpResponse(_connector(slug).logo, content_type="image/svg+xml")
+    response["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    return response

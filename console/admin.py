@@ -1,0 +1,152 @@
+"""Support's work. Secrets are never readable here; what an action does stands on the record."""
+
+from django.contrib import admin, messages
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.forms import AdminUserCreationForm
+
+from console.models import Account, Event, KeyCanary, Membership, Partner, User
+from console.tenancy import Principal
+
+admin.site.site_header = "Partner Console · Staff"
+admin.site.site_title = "Partner Console"
+admin.site.index_title = "Support"
+
+
+def staff(request, partner_id) -> Principal:
+    """Staff acting on a partner's rows, as the record names them."""
+    return Principal(partner_id=partner_id, actor=f"{request.user.email} (staff)", user_id=request.user.pk)
+
+
+class ReadOnly(admin.ModelAdmin):
+    """Rows that the product writes and nobody edits."""
+
+    def has_add_permission(self, request):
+        return False
+
+    def has_change_permission(self, request, obj=None):
+        return False
+
+
+class NewUserForm(AdminUserCreationForm):
+    class Meta:
+        model = User
+        fields = ["email"]
+
+
+class MembershipInline(admin.TabularInline):
+    model = Membership
+    autocomplete_fields = ["partner"]
+
+
+@admin.register(User)
+class Users(UserAdmin):
+    add_form = NewUserForm
+    ordering = ["email"]
+    list_display = ["email", "works_for", "is_staff", "is_active", "last_login"]
+    list_filter = ["is_staff", "is_active"]
+    list_select_related = ["membership__partner"]
+    search_fields = ["email", "first_name", "last_name", "membership__partner__name"]
+    readonly_fields = ["last_login", "date_joined"]
+    fieldsets = [
+        (None, {"fields": ["email", "password"]}),
+        ("Name", {"fields": ["first_name", "last_name"]}),
+        ("Rights", {"fields": ["is_active", "is_staff", "is_superuser", "groups", "user_permissions"]}),
+        ("Dates", {"fields": ["last_login", "date_joined"]}),
+    ]
+    add_fieldsets = [
+        (None, {"classes": ["wide"], "fields": ["email", "usable_password", "password1", "password2"]})
+    ]
+    inlines = [MembershipInline]
+    actions = ["end_sessions"]
+
+    @admin.display(description="works for")
+    def works_for(self, user):
+        return getattr(getattr(user, "membership", None), "partner", "-")
+
+    @admin.action(description="End all sessions of the selected users", permissions=["change"])
+    def end_sessions(self, request, users):
+        for user in users:
+            user.end_sessions()
+            self.log_change(request, user, "All sessions were ended.")
+        messages.success(request, f"All sessions of {len(users)} users were ended.")
+
+
+@admin.register(Partner)
+class Partners(admin.ModelAdmin):
+    list_display = ["name", "domain", "is_active", "created_at"]
+    list_filter = ["is_active"]
+    search_fields = ["name", "domain", "id"]
+    readonly_fields = ["id", "created_at"]
+    actions = ["pause", "resume"]
+
+    @admin.action(description="Pause access of the selected partners", permissions=["change"])
+    def pause(self, request, partners):
+        self._set_active(request, partners, False)
+
+    @admin.action(description="Resume access of the selected partners", permissions=["change"])
+    def resume(self, request, partners):
+        self._set_active(request, partners, True)
+
+    def _set_active(self, request, partners, active):
+        what = "resumed" if active else "paused"
+        for partner in partners:
+            Partner.objects.filter(pk=partner.pk).update(is_active=active)
+            Event.objects.record(
+                f"partner.{what}", staff(request, partner.pk), f"Access was {what}", subject=partner
+            )
+            self.log_change(request, partner, f"Access was {what}.")
+        messages.success(request, f"Access of {len(partners)} partners was {what}.")
+
+
+@admin.register(Membership)
+class Memberships(admin.ModelAdmin):
+    list_display = ["user", "partner", "created_at"]
+    list_select_related = ["user", "partner"]
+    list_filter = [("partner", admin.RelatedOnlyFieldListFilter)]
+    search_fields = ["user__email", "partner__name"]
+    autocomplete_fields = ["user", "partner"]
+
+
+@admin.register(Account)
+class Accounts(admin.ModelAdmin):
+    list_display = ["name", "external_id", "partner", "created_at"]
+    list_select_related = ["partner"]
+    list_filter = [("partner", admin.RelatedOnlyFieldListFilter)]
+    search_fields = ["name", "external_id", "partner__name", "id"]
+    autocomplete_fields = ["partner"]
+    show_full_result_count = False
+
+
+@admin.register(Event)
+class Events(ReadOnly):
+    list_display = ["at", "kind", "text", "actor", "partner", "reference"]
+    list_select_related = ["partner"]
+    list_filter = ["kind", ("partner", admin.RelatedOnlyFieldListFilter)]
+    search_fields = ["reference", "actor", "text", "subject_id"]
+    date_hierarchy = "at"
+    show_full_result_count = False
+
+    def has_delete_permission(self, request, obj=None):
+        return False
+
+
+@admin.register(LogEntry)
+class StaffChanges(ReadOnly):
+    list_display = ["action_time", "user", "content_type", "object_repr", "change_message"]
+    list_select_related = ["user", "content_type"]
+    list_filter = ["action_flag", "content_type"]
+    search_fields = ["object_repr", "user__email"]
+    show_full_result_count = False
+
+    def has_delete_permission(self, request, obj=None):
+        return False
+
+
+@admin.register(KeyCanary)
+class KeyCanaries(ReadOnly):
+    list_display = ["id"]
+    fields = ["id"]
+
+    def has_delete_permission(self, request, obj=None):
+        return False

@@ -1,0 +1,97 @@
+"""What holds for every request: a reference number, one log line, and private pages."""
+
+import logging
+import secrets
+import time
+
+from django.conf import settings
+from django.http import HttpResponseNotAllowed
+
+from console.crypto import CannotOpen
+from console.problems import ProblemError, problem_page
+
+log = logging.getLogger("console.request")
+
+
+class RequestLog:
+    """Give the request an id and log one line of it.
+
+    The line holds the route, never the path or the query: a setup link's token stands in the path,
+    an authorization code in the query (RFC 9700, section 4.2).
+    """
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        # No 0/O and 1/I/L: a person reads it out on the telephone.
+        request.reference = "".join(secrets.choice("ABCDEFGHJKMNPQRSTUVWXYZ23456789") for _ in range(8))
+        started = time.perf_counter()
+        response = self.get_response(request)
+        match = request.resolver_match
+        log.info(
+            "%s %s %s %.0fms user=%s ref=%s",
+            request.method,
+            f"/{match.route}" if match else "(no route)",
+            response.status_code,
+            (time.perf_counter() - started) * 1000,
+            getattr(getattr(request, "user", None), "pk", None) or "-",
+            request.reference,
+        )
+        response["X-Request-Id"] = request.reference
+        return response
+
+
+class RouteInPlaceOfPath(logging.Filter):
+    """Django's own lines name the path of a request that failed; a setup link's token stands in it."""
+
+    def filter(self, record):
+        request = getattr(record, "request", None)
+        if request is not None and isinstance(record.args, tuple):
+            match = request.resolver_match
+            route = f"/{match.route}" if match else "(no route)"
+            record.args = tuple(route if arg == request.path else arg for arg in record.args)
+        return True
+
+
+class PrivatePages:
+    """Pages are nobody's to store or to load from elsewhere. Static files never come here."""
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        response = self.get_response(request)
+        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers.setdefault("X-Robots-Tag", "noindex")
+        response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        return response
+
+    def process_exception(self, request, exception):
+        if isinstance(exception, CannotOpen):
+            log.error("%s ref=%s", exception, request.reference)
+            exception = ProblemError("stored_value_unreadable")
+        if isinstance(exception, ProblemError):
+            return problem_page(request, exception)
+
+
+class WrongMethod:
+    """Django answers a method that a page does not take with an empty page; ours says what to do."""
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        response = self.get_response(request)
+        if isinstance(response, HttpResponseNotAllowed) and not response.content:
+            page = problem_page(request, ProblemError("wrong_method"))
+            page["Allow"] = response["Allow"]
+            return page
+        return response
+
+
+def client_address(request) -> str:
+    """The address that a rate limit counts: the socket's, or what the trusted proxies appended."""
+    hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",") if hop.strip()]
+    trusted = settings.TRUSTED_PROXIES
+    return hops[-trusted] if trusted and len(hops) >= trusted else request.META["REMOTE_ADDR"]

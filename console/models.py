@@ -1,0 +1,199 @@
+"""Who there is: partners, the people of partners, their customers' accounts, and the record."""
+
+import uuid
+
+from django.contrib.auth.base_user import BaseUserManager
+from django.contrib.auth.models import AbstractUser
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+from django.db import models
+from django.utils.crypto import salted_hmac
+
+from console import crypto
+from console.sealed import SealedField
+from console.tenancy import PartnerOwned, Principal, TenantQuerySet
+
+HOSTNAME = RegexValidator(
+    r"\A(?=.{1,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}\Z",
+    "Enter a domain such as example.com: no https://, no path.",
+)
+
+
+class UserManager(BaseUserManager):
+    def create_user(self, email: str, password: str | None = None, **fields) -> "User":
+        user = self.model(email=self.normalize_email(email).lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields) -> "User":
+        return self.create_user(email, password, **{**fields, "is_staff": True, "is_superuser": True})
+
+    def get_by_natural_key(self, email: str) -> "User":
+        return self.get(email=email.lower())
+
+
+class User(AbstractUser):
+    """Signs in with an e-mail address, always stored in lower case."""
+
+    username = None
+    email = models.EmailField("e-mail address", unique=True)
+    # Part of every session's hash: one more ends all sessions of this user.
+    session_epoch = models.PositiveIntegerField(default=0, editable=False)
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS = []
+    objects = UserManager()
+
+    def partner(self) -> "Partner | None":
+        membership = Membership.objects.select_related("partner").filter(user=self).first()
+        return membership.partner if membership else None
+
+    def end_sessions(self) -> None:
+        User.objects.filter(pk=self.pk).update(session_epoch=models.F("session_epoch") + 1)
+
+    def _get_session_auth_hash(self, secret=None):
+        return salted_hmac(
+            "console.User.session", f"{self.password}|{self.session_epoch}", secret=secret, algorithm="sha256"
+        ).hexdigest()
+
+    def clean(self):
+        super().clean()
+        self.email = self.email.lower()
+
+
+class Partner(models.Model):
+    """A software company that offers its customers connections to other applications."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=100)
+    domain = models.CharField(
+        max_length=253,
+        validators=[HOSTNAME],
+        help_text="Customers see it beside the name, so that they know who asks.",
+    )
+    return_urls = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Exact https addresses that a finished setup may lead back to.",
+    )
+    is_active = models.BooleanField(default=True, help_text="Off: nobody signs in and no link works.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(models.Model):
+    """Whom a user works for; one partner each."""
+
+    user = models.OneToOneField(User, models.CASCADE)
+    partner = models.ForeignKey(Partner, models.CASCADE)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.user} at {self.partner}"
+
+
+class Account(PartnerOwned):
+    """A customer of a partner."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=100)
+    external_id = models.CharField(
+        "external ID",
+        max_length=100,
+        blank=True,
+        help_text="This customer's id in your own software. Optional.",
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    EXTERNAL_ID_TAKEN = "Another account has this external ID already."
+
+    class Meta:
+        ordering = ["name", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["partner", "external_id"],
+                condition=~models.Q(external_id=""),
+                name="one_account_per_external_id",
+            )
+        ]
+        indexes = [models.Index(fields=["partner", "name", "id"], name="account_by_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self):
+        """Said here because the form leaves `partner` out, and with it the constraint's own check."""
+        same = Account.objects.filter(partner_id=self.partner_id, external_id=self.external_id)
+        if self.external_id and same.exclude(pk=self.pk).exists():
+            raise ValidationError({"external_id": self.EXTERNAL_ID_TAKEN})
+
+
+class EventQuerySet(TenantQuerySet):
+    def record(
+        self, kind: str, principal: Principal, text: str, *, subject=None, reference: str = "", **details
+    ) -> "Event":
+        """Note what somebody did. `details` are JSON-able facts and never a secret."""
+        return self.create(
+            partner_id=principal.partner_id,
+            kind=kind,
+            actor=principal.actor,
+            text=text,
+            subject_id=getattr(subject, "pk", subject),
+            reference=reference,
+            details=details,
+        )
+
+
+class Event(PartnerOwned):
+    """The record: one line for each thing that was done or refused. Only ever added to."""
+
+    # A customer's page shows what happened to the installation it belongs to.
+    installation_path = "subject_id"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    at = models.DateTimeField(auto_now_add=True)
+    kind = models.CharField(max_length=50)
+    actor = models.CharField(max_length=254)
+    text = models.CharField(max_length=300)
+    subject_id = models.UUIDField(null=True)
+    reference = models.CharField(max_length=16, blank=True)
+    details = models.JSONField(default=dict)
+
+    objects = EventQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-at"]
+        indexes = [
+            models.Index(fields=["partner", "subject_id", "-at"], name="event_by_subject"),
+            models.Index(fields=["partner", "-at"], name="event_by_age"),
+            models.Index(fields=["reference"], name="event_by_reference"),
+        ]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class KeyCanary(models.Model):
+    """A known value, sealed when the database was made: it opens only with the right key ring."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    value = SealedField()
+
+    # What a sealed value is bound to besides its row; the canary belongs to nobody.
+    partner_id = ""
+
+    def __str__(self) -> str:
+        return "key canary"
+
+    @classmethod
+    def unreadable(cls) -> str:
+        """Why this process's keys do not fit this database; "" if they do."""
+        for canary in cls.objects.all():
+            try:
+                canary.value  # noqa: B018 - opens it
+            except crypto.CannotOpen as error:
+                return str(error)
+        return ""

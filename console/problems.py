@@ -1,0 +1,291 @@
+"""What can go wrong, said to the person who meets it.
+
+Each problem says what happened, who can mend it, and what to do next. The page adds one button, a
+reference number that stands in the record and in the log, and the provider's own words behind a
+toggle. In the texts, {connector} and {partner} are filled in.
+"""
+
+import json
+from dataclasses import dataclass
+from html import escape
+from urllib.parse import quote, quote_plus
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+CUSTOMER, PARTNER, PROVIDER, OPERATOR = "you", "partner", "provider", "operator"
+
+
+@dataclass(frozen=True)
+class Problem:
+    title: str
+    what: str
+    mended_by: str
+    action: str = "Try again"
+    status: int = 400
+
+
+PROBLEMS = {
+    # Asking for consent
+    "access_denied": Problem(
+        "You did not allow access",
+        "{connector} says that access was declined, so nothing was connected and nothing was stored.",
+        CUSTOMER,
+        "Go back and ask again",
+    ),
+    "attempt_expired": Problem(
+        "This took longer than ten minutes",
+        "For your safety a request for consent ends after ten minutes. Nothing was connected.",
+        CUSTOMER,
+    ),
+    "attempt_unknown": Problem(
+        "We cannot match this answer to a request",
+        "An answer about consent reached us that does not belong to a request made here. Nothing was "
+        "connected. Start again from the link or the page where you began.",
+        CUSTOMER,
+        "Back to the start",
+    ),
+    "attempt_other_browser": Problem(
+        "Please finish in the browser where you began",
+        "The request for consent was made in another browser, or cookies are blocked here. Nothing was "
+        "connected, and the request there can still be finished.",
+        CUSTOMER,
+        "Back to the start",
+        403,
+    ),
+    "attempt_used": Problem(
+        "This answer has been dealt with",
+        "The same answer about consent reached us before. There is nothing more to do here.",
+        CUSTOMER,
+        "See where it stands",
+        409,
+    ),
+    "attempt_revoked": Problem(
+        "This setup is no longer open",
+        "The setup that asked for consent was closed in the meantime. Nothing was connected.",
+        PARTNER,
+        "See where it stands",
+        410,
+    ),
+    "wrong_account": Problem(
+        "That is another account",
+        "This installation belongs to another {connector} account than the one that just answered. The "
+        "connection was left as it was. Sign in to the right account at {connector} and try again, or choose "
+        "to switch accounts.",
+        CUSTOMER,
+    ),
+    # What a provider answers
+    "invalid_grant": Problem(
+        "The consent could not be used",
+        "{connector} did not accept the consent code. It may have been too old. Ask for consent again.",
+        CUSTOMER,
+        "Ask for consent again",
+        502,
+    ),
+    "invalid_client": Problem(
+        "{connector} does not accept the application's credentials",
+        "The Client ID or the Client Secret is wrong at {connector}. Your account there is fine.",
+        PARTNER,
+        status=502,
+    ),
+    "redirect_uri_mismatch": Problem(
+        "{connector} does not know our return address",
+        "The redirect URI registered with {connector} is not the one this console sends.",
+        PARTNER,
+        status=502,
+    ),
+    "configuration_refused": Problem(
+        "{connector} refused the request",
+        "The way the application is registered with {connector} does not allow this request, for example "
+        "because of the scopes it asks for.",
+        PARTNER,
+        status=502,
+    ),
+    "provider_unavailable": Problem(
+        "{connector} does not answer right now",
+        "This is a passing fault at {connector} or on the way there. Nothing was lost.",
+        PROVIDER,
+        status=502,
+    ),
+    "provider_answer_unreadable": Problem(
+        "{connector} gave an answer that we cannot read",
+        "We expected a short answer of a known form and got something else, so nothing was connected.",
+        PROVIDER,
+        status=502,
+    ),
+    "credential_rejected": Problem(
+        "{connector} does not accept this credential",
+        "It may be mistyped, or it was revoked at {connector}.",
+        CUSTOMER,
+        status=502,
+    ),
+    "permission_missing": Problem(
+        "A permission is missing at {connector}",
+        "The credential works, but its user may not read what the check reads. Someone who manages users at "
+        "{connector} can give that permission.",
+        CUSTOMER,
+        status=502,
+    ),
+    # The console itself
+    "link_expired": Problem(
+        "This link has expired",
+        "Nothing was lost: what you entered is kept. Ask your contact at {partner} for a new link.",
+        PARTNER,
+        status=410,
+    ),
+    "link_revoked": Problem(
+        "This link was withdrawn",
+        "{partner} closed this link. Ask your contact there for a new one.",
+        PARTNER,
+        status=410,
+    ),
+    "link_unknown": Problem(
+        "This link does not work",
+        "It may be incomplete: open it again from the message you got, or copy it as a whole.",
+        CUSTOMER,
+        status=404,
+    ),
+    "link_closed_browser": Problem(
+        "Please open your link again",
+        "This browser does not know which setup you mean. Open the link from the message you got; you "
+        "continue where you left off.",
+        CUSTOMER,
+        status=403,
+    ),
+    "installation_disabled": Problem(
+        "This installation is switched off",
+        "Support switched it off. What is stored is kept.",
+        PARTNER,
+        status=409,
+    ),
+    "stored_value_unreadable": Problem(
+        "A stored value cannot be read",
+        "What is stored here is damaged or was sealed with a key that this server does not have. Nothing was "
+        "changed.",
+        OPERATOR,
+        status=500,
+    ),
+    "too_many_tries": Problem(
+        "Too many tries",
+        "Wait a minute, then try again.",
+        CUSTOMER,
+        status=429,
+    ),
+    "no_partner": Problem(
+        "Your sign-in belongs to no company yet",
+        "Someone in support can add you to your company.",
+        OPERATOR,
+        "Sign in as someone else",
+        403,
+    ),
+    "partner_disabled": Problem(
+        "Your company's access is paused",
+        "Support paused it. What is stored is kept.",
+        OPERATOR,
+        "Sign in as someone else",
+        403,
+    ),
+    "form_expired": Problem(
+        "This form was open too long",
+        "For your safety a form works only in the browser that opened it, and only while its cookie lives. "
+        "Go back, load the page again and send it once more; what was saved before is kept.",
+        CUSTOMER,
+        "Load the page again",
+        403,
+    ),
+    "not_found": Problem(
+        "There is nothing at this address",
+        "It may have been deleted, or the address is incomplete.",
+        CUSTOMER,
+        "Go to the start page",
+        404,
+    ),
+    "wrong_method": Problem(
+        "This address cannot be opened that way",
+        "Use the buttons of the page that you came from.",
+        CUSTOMER,
+        "Go to the start page",
+        405,
+    ),
+    "not_allowed": Problem(
+        "Your sign-in does not allow this",
+        "Nothing was changed. Someone who manages the rights of staff can allow it.",
+        OPERATOR,
+        "Go to the start page",
+        403,
+    ),
+    "bad_request": Problem(
+        "This request cannot be read",
+        "Something in it has a form that we do not accept.",
+        CUSTOMER,
+        "Go to the start page",
+        400,
+    ),
+    "server_error": Problem(
+        "Something went wrong on our side",
+        "It is on the record under the reference below, and nothing was half-saved.",
+        OPERATOR,
+        "Go to the start page",
+        500,
+    ),
+}
+
+
+def hide(words: str, *secrets: str) -> str:
+    """The other side's words without our secrets, which some repeat. To be done before they are cut off."""
+    for secret in filter(None, secrets):
+        forms = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), escape(secret)}
+        for form in sorted(forms | {json.dumps(secret)[1:-1]}, key=len, reverse=True):
+            words = words.replace(form, "•••")
+    return words
+
+
+class ProblemError(Exception):
+    """A step that cannot go on. Becomes the problem's page, or a message where a page stays open.
+
+    `words` are the provider's own, shortened and without control characters; never a secret.
+    """
+
+    def __init__(self, code: str, *, words: str = ""):
+        super().__init__(code)
+        self.code = code
+        self.words = "".join(c if c.isprintable() else " " for c in words)[:200]
+
+    @property
+    def problem(self) -> Problem:
+        return PROBLEMS[self.code]
+
+    def sentence(self, **names: str) -> str:
+        """The problem in one plain sentence, for lists and messages."""
+        return f"{self.problem.title}.".format(**names)
+
+
+def problem_page(
+    request: HttpRequest,
+    error: ProblemError,
+    *,
+    connector: str = "The application",
+    partner: str = "the company that sent you",
+    action_url: str = "/",
+    **context,
+) -> HttpResponse:
+    """The page for a problem. The caller records it, under `request.reference`."""
+    problem = error.problem
+    names = {"connector": connector, "partner": partner}
+    context |= {
+        "title": problem.title.format(**names),
+        "what": problem.what.format(**names),
+        "mended_by": {
+            CUSTOMER: "You can, here and now.",
+            PARTNER: f"{partner[0].upper()}{partner[1:]} can. Give them the reference below.",
+            PROVIDER: f"{connector} can. Usually it is over within minutes.",
+            OPERATOR: "Whoever runs this console can. Give them the reference below.",
+        }[problem.mended_by],
+        "action": problem.action,
+        "action_url": action_url,
+        "words": error.words,
+        "code": error.code,
+        "reference": request.reference,
+    }
+    context.setdefault("base_template", "base_plain.html")
+    return render(request, "problem.html", context, status=problem.status)

@@ -1,0 +1,81 @@
+"""Who asks, and what belongs to them.
+
+A console user and a setup link both become a Principal. Views may write
+`.objects.visible_to(principal)` and nothing else after `.objects`; a test reads that from the
+syntax tree.
+"""
+
+from dataclasses import dataclass
+from functools import wraps
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.db import models
+
+from console.problems import ProblemError
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Somebody acting for one partner.
+
+    A setup link's principal is confined to one installation and sees nothing else of the partner.
+    """
+
+    partner_id: UUID
+    actor: str
+    user_id: int | None = None
+    setup_link_id: UUID | None = None
+    installation_id: UUID | None = None
+
+    @property
+    def is_customer(self) -> bool:
+        return self.setup_link_id is not None
+
+
+class TenantQuerySet(models.QuerySet):
+    def visible_to(self, principal: Principal) -> "TenantQuerySet":
+        rows = self.filter(partner_id=principal.partner_id)
+        if not principal.is_customer:
+            return rows
+        path = self.model.installation_path
+        return rows.filter(**{path: principal.installation_id}) if path else rows.none()
+
+
+class PartnerOwned(models.Model):
+    """A tenant table: each row carries its partner, so that no join decides who sees it."""
+
+    # How a row leads to its installation; None hides the table from setup links altogether.
+    installation_path: str | None = None
+
+    partner = models.ForeignKey("console.Partner", models.CASCADE)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+
+
+def partner_member(view):
+    """Let a signed-in member of an active partner in, with `request.principal` set.
+
+    Raises ProblemError "no_partner" or "partner_disabled" for anybody else who is signed in.
+    """
+
+    @login_required
+    @wraps(view)
+    def wrapper(request, *args, **kwargs):
+        # Not cached in the session: an ended membership or a disabled partner counts at once.
+        partner = request.user.partner()
+        if partner is None:
+            raise ProblemError("no_partner")
+        if not partner.is_active:
+            raise ProblemError("partner_disabled")
+        request.partner = partner
+        request.principal = Principal(
+            partner_id=partner.pk, actor=request.user.email, user_id=request.user.pk
+        )
+        return view(request, *args, **kwargs)
+
+    wrapper.is_partner_page = True
+    return wrapper

@@ -1,0 +1,30 @@
+from django.contrib import admin
+from django.contrib.auth.views import LogoutView
+from django.urls import include, path
+from django.views.generic import RedirectView
+
+from console import views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("healthz", views.healthz, name="healthz"),
+    path("sign-in/", views.SignIn.as_view(), name="sign-in"),
+    path("sign-out/", LogoutView.as_view(), name="sign-out"),
+    path("password/", views.ChangePassword.as_view(), name="password"),
+    path("accounts/", views.accounts, name="accounts"),
+    path("accounts/add/", views.account_add, name="account-add"),
+    path("accounts/<uuid:account_id>/", views.account, name="account"),
+    path("accounts/<uuid:account_id>/edit/", views.account_edit, name="account-edit"),
+    path("accounts/<uuid:account_id>/delete/", views.account_delete, name="account-delete"),
+    path("company/", views.company, name="company"),
+    path("", include("connectors.urls")),
+    path("", include("installations.urls")),
+    # One way to sign in, with one limit on tries.
+    path("staff/login/", RedirectView.as_view(pattern_name="sign-in", query_string=True)),
+    path("staff/", admin.site.urls),
+]
+
+handler400 = views.bad_request
+handler403 = views.forbidden
+handler404 = views.not_found
+handler500 = views.server_error

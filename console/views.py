@@ -1,0 +1,238 @@
+"""The console's own pages: start, accounts, the company, signing in, and the pages for errors."""
+
+from copy import copy
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import views as auth_views
+from django.contrib.auth.mixins import LoginRequiredMixin
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Count, ProtectedError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse, reverse_lazy
+from django.views.decorators.http import require_http_methods, require_safe
+
+from connectors.models import ConnectorSettings
+from console.forms import AccountForm, PartnerForm, SignInForm
+from console.models import Account, Event
+from console.paging import LongPaginator, asked_for
+from console.problems import ProblemError, problem_page
+from console.tenancy import partner_member
+from installations.models import Installation, Status
+from installations.views import name_of
+
+PAGE_SIZE = 50
+
+
+def navigation(request: HttpRequest) -> dict:
+    """The menu, with the entry of the current page marked."""
+    path = request.path
+    groups = [
+        ("Connectors", [("Application Connector Library", reverse("library"))]),
+        ("Customers", [("Accounts", reverse("accounts")), ("Installations", reverse("installations"))]),
+        ("Company", [("Profile", reverse("company"))]),
+    ]
+    return {
+        "navigation": [
+            (group, [(title, url, path.startswith(url)) for title, url in entries])
+            for group, entries in groups
+        ],
+        "partner": getattr(request, "partner", None),
+        "development": settings.DEVELOPMENT,
+    }
+
+
+@require_safe
+def healthz(request: HttpRequest) -> HttpResponse:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return JsonResponse({"status": "ok"})
+
+
+@require_safe
+@partner_member
+def home(request: HttpRequest) -> HttpResponse:
+    visible = Installation.objects.visible_to(request.principal)
+    counts = dict(visible.order_by().values_list("status").annotate(Count("pk")))
+    attention = list(visible.filter(status=Status.ATTENTION).select_related("account").defer("values")[:5])
+    recent = list(visible.select_related("account").defer("values")[:5])
+    for row in (*attention, *recent):
+        row.connector_name = name_of(row)
+    return render(
+        request,
+        "console/home.html",
+        {
+            "states": [(value, label, counts.get(value, 0)) for value, label in Status.choices],
+            "attention": attention,
+            "recent": recent,
+            "steps": [
+                (
+                    "Set up a connector",
+                    "Give it your Client ID and Client Secret once, for all your customers.",
+                    reverse("library"),
+                    ConnectorSettings.objects.visible_to(request.principal).exists(),
+                ),
+                (
+                    "Add an account",
+                    "An account is one of your customers.",
+                    reverse("account-add"),
+                    Account.objects.visible_to(request.principal).exists(),
+                ),
+                (
+                    "Install a connector",
+                    "Set it up yourself, or send your customer a link.",
+                    reverse("installation-add"),
+                    bool(recent),
+                ),
+            ],
+            "events": Event.objects.visible_to(request.principal)[:6],
+        },
+    )
+
+
+@require_safe
+@partner_member
+def accounts(request: HttpRequest) -> HttpResponse:
+    text = asked_for(request)
+    rows = Account.objects.visible_to(request.principal)
+    if text:
+        rows = rows.filter(name__icontains=text) | rows.filter(external_id__icontains=text)
+    page = LongPaginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
+    # Counted for the fifty accounts of this page only.
+    ids = [row.pk for row in page.object_list]
+    counts = dict(
+        Installation.objects.visible_to(request.principal)
+        .filter(account__in=ids)
+        .order_by()
+        .values_list("account")
+        .annotate(Count("pk"))
+    )
+    for row in page.object_list:
+        row.installations = counts.get(row.pk, 0)
+    return render(request, "console/accounts.html", {"page": page, "q": text, "filtered": bool(text)})
+
+
+@require_safe
+@partner_member
+def account(request: HttpRequest, account_id: UUID) -> HttpResponse:
+    row = get_object_or_404(Account.objects.visible_to(request.principal), pk=account_id)
+    installed = Installation.objects.visible_to(request.principal).filter(account=row)
+    pages = LongPaginator(installed, PAGE_SIZE, columns=Installation.TABLE_COLUMNS)
+    page = pages.get_page(request.GET.get("page"))
+    for installation in page.object_list:
+        installation.connector_name = name_of(installation)
+        installation.account = row
+    return render(request, "console/account.html", {"account": row, "page": page})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@partner_member
+def account_add(request: HttpRequest) -> HttpResponse:
+    return _account_form(request, Account(partner=request.partner), "was added")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@partner_member
+def account_edit(request: HttpRequest, account_id: UUID) -> HttpResponse:
+    row = get_object_or_404(Account.objects.visible_to(request.principal), pk=account_id)
+    return _account_form(request, row, "was changed")
+
+
+def _account_form(request: HttpRequest, row: Account, what: str) -> HttpResponse:
+    # A copy: a form writes into its instance before it is known to be valid.
+    form = AccountForm(request.POST if request.method == "POST" else None, instance=copy(row))
+    if request.method == "POST" and form.is_valid() and _saved(form):
+        row = form.instance
+        Event.objects.record("account.saved", request.principal, f"{row.name} {what}", subject=row)
+        messages.success(request, f"{row.name} {what}.")
+        return redirect("account", row.pk)
+    return render(
+        request,
+        "console/account_form.html",
+        {"account": row, "form": form},
+        status=422 if form.errors else 200,
+    )
+
+
+def _saved(form: AccountForm) -> bool:
+    try:
+        with transaction.atomic():
+            form.save()
+    except IntegrityError:  # somebody took the external id in the meantime
+        form.add_error("external_id", Account.EXTERNAL_ID_TAKEN)
+        return False
+    return True
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@partner_member
+def account_delete(request: HttpRequest, account_id: UUID) -> HttpResponse:
+    row = get_object_or_404(Account.objects.visible_to(request.principal), pk=account_id)
+    installed = Installation.objects.visible_to(request.principal).filter(account=row).count()
+    if request.method == "POST" and not installed:
+        try:
+            row.delete()
+        except ProtectedError:  # a connector was installed in the meantime
+            return redirect("account-delete", account_id)
+        Event.objects.record(
+            "account.deleted", request.principal, f"{row.name} was deleted", subject=account_id
+        )
+        messages.success(request, f"{row.name} was deleted.")
+        return redirect("accounts")
+    return render(request, "console/account_delete.html", {"account": row, "installed": installed})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@partner_member
+def company(request: HttpRequest) -> HttpResponse:
+    form = PartnerForm(request.POST if request.method == "POST" else None, instance=copy(request.partner))
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        Event.objects.record(
+            "partner.changed", request.principal, "The company profile was changed", subject=request.partner
+        )
+        messages.success(request, "Saved.")
+        return redirect("company")
+    return render(request, "console/company.html", {"form": form}, status=422 if form.errors else 200)
+
+
+class SignIn(auth_views.LoginView):
+    template_name = "console/sign_in.html"
+    authentication_form = SignInForm
+    redirect_authenticated_user = False
+
+    def get_default_redirect_url(self) -> str:
+        # Staff who work for no partner have their work in the admin.
+        user = self.request.user
+        return reverse("admin:index") if user.is_staff and user.partner() is None else reverse("home")
+
+
+class ChangePassword(LoginRequiredMixin, auth_views.PasswordChangeView):
+    template_name = "console/password.html"
+    success_url = reverse_lazy("home")
+
+    def form_valid(self, form):
+        messages.success(self.request, "Your password was changed, and your other sessions were ended.")
+        return super().form_valid(form)
+
+
+def forbidden(request, exception=None):
+    return problem_page(request, ProblemError("not_allowed"))
+
+
+def not_found(request, exception=None):
+    return problem_page(request, ProblemError("not_found"))
+
+
+def bad_request(request, exception=None):
+    return problem_page(request, ProblemError("bad_request"))
+
+
+def server_error(request):
+    return problem_page(request, ProblemError("server_error"))
+
+
+def csrf_failure(request, reason=""):
+    return problem_page(request, ProblemError("form_expired"), action_url=request.path)

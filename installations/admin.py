@@ -1,0 +1,162 @@
+from django.contrib import admin, messages
+
+from console.admin import ReadOnly, staff
+from console.models import Event
+from installations import links
+from installations.models import (
+    AuthorizationRequest,
+    Credential,
+    CredentialVersion,
+    Installation,
+    Setup,
+    SetupLink,
+)
+
+BY_PARTNER = ("partner", admin.RelatedOnlyFieldListFilter)
+
+
+class SetupLinkInline(admin.TabularInline):
+    model = SetupLink
+    fields = readonly_fields = ["email", "created_by", "created_at", "expires_at", "state"]
+    extra = 0
+    can_delete = False
+    show_change_link = True
+
+    def has_add_permission(self, request, obj=None):
+        return False
+
+
+@admin.register(Installation)
+class Installations(admin.ModelAdmin):
+    list_display = [
+        "connector",
+        "account",
+        "partner",
+        "name",
+        "state_label",
+        "problem",
+        "external_account_name",
+        "last_worked_at",
+    ]
+    list_select_related = ["account", "partner"]
+    list_filter = ["status", "connector", ("disabled_at", admin.EmptyFieldListFilter), BY_PARTNER]
+    search_fields = ["name", "external_account_name", "account__name", "partner__name", "id"]
+    date_hierarchy = "created_at"
+    fields = [
+        ("partner", "account", "connector"),
+        ("name", "description"),
+        ("status", "problem", "disabled_at"),
+        ("auth_method", "stored", "discovered"),
+        ("external_account_id", "external_account_name"),
+        ("connected_by", "connected_at", "last_worked_at", "created_at"),
+    ]
+    inlines = [SetupLinkInline]
+    actions = ["disable", "enable"]
+    show_full_result_count = False
+
+    def get_readonly_fields(self, request, obj=None):
+        editable = {"name", "description"}
+        return [name for row in self.fields for name in row if name not in editable]
+
+    def has_add_permission(self, request):
+        return False
+
+    @admin.action(description="Disable the selected installations", permissions=["change"])
+    def disable(self, request, installations):
+        self._set_disabled(request, installations, True)
+
+    @admin.action(description="Enable the selected installations", permissions=["change"])
+    def enable(self, request, installations):
+        self._set_disabled(request, installations, False)
+
+    def _set_disabled(self, request, installations, disabled):
+        what = "disabled" if disabled else "enabled"
+        for row in installations:
+            row.set_disabled(disabled)
+            Event.objects.record(
+                f"installation.{what}", staff(request, row.partner_id), f"Support {what} it", subject=row
+            )
+            self.log_change(request, row, f"It was {what}.")
+        messages.success(request, f"{len(installations)} installations were {what}.")
+
+
+@admin.register(SetupLink)
+class SetupLinks(ReadOnly):
+    list_display = ["created_at", "installation", "partner", "email", "state", "expires_at"]
+    list_select_related = ["installation__account", "partner"]
+    list_filter = [
+        ("completed_at", admin.EmptyFieldListFilter),
+        ("revoked_at", admin.EmptyFieldListFilter),
+        BY_PARTNER,
+    ]
+    search_fields = ["email", "partner__name", "installation__id", "id"]
+    date_hierarchy = "created_at"
+    actions = ["resend", "withdraw"]
+    show_full_result_count = False
+
+    @admin.action(
+        description="Resend the selected links (a new one each; the old one ends)", permissions=["view"]
+    )
+    def resend(self, request, selected):
+        for link in selected.select_related("installation__partner"):
+            if not link.email:
+                messages.error(request, f"The {link} has no e-mail address: the partner must make a new one.")
+                continue
+            link.revoke()
+            links.send(
+                link.installation,
+                staff(request, link.partner_id),
+                email=link.email,
+                return_url=link.return_url,
+            )
+            self.log_change(request, link, f"Sent again to {link.email} as a new link.")
+            messages.success(request, f"A new link went to {link.email}.")
+
+    @admin.action(description="Withdraw the selected links", permissions=["view"])
+    def withdraw(self, request, selected):
+        for link in selected:
+            link.revoke()
+            Event.objects.record(
+                "setup_link.revoked",
+                staff(request, link.partner_id),
+                "Support withdrew a setup link",
+                subject=link.installation_id,
+            )
+            self.log_change(request, link, "Withdrawn.")
+        messages.success(request, f"{len(selected)} links no longer work.")
+
+
+@admin.register(Setup)
+class Setups(ReadOnly):
+    list_display = ["created_at", "installation", "partner", "auth_method", "address_needed", "finished_at"]
+    list_select_related = ["installation__account", "partner"]
+    list_filter = [("finished_at", admin.EmptyFieldListFilter), "auth_method", BY_PARTNER]
+    search_fields = ["installation__id", "partner__name"]
+    show_full_result_count = False
+
+
+@admin.register(Credential)
+class Credentials(ReadOnly):
+    list_display = ["installation", "partner"]
+    list_select_related = ["installation__account", "partner"]
+    list_filter = [BY_PARTNER]
+    search_fields = ["installation__id", "partner__name"]
+    show_full_result_count = False
+
+
+@admin.register(CredentialVersion)
+class CredentialVersions(ReadOnly):
+    list_display = ["created_at", "installation", "partner", "granted_scopes", "expires_at"]
+    list_select_related = ["installation__account", "partner"]
+    list_filter = [BY_PARTNER]
+    search_fields = ["installation__id", "partner__name"]
+    show_full_result_count = False
+
+
+@admin.register(AuthorizationRequest)
+class AuthorizationRequests(ReadOnly):
+    list_display = ["created_at", "installation", "partner", "outcome", "consumed_at", "expires_at"]
+    list_select_related = ["installation__account", "partner"]
+    list_filter = ["outcome", BY_PARTNER]
+    search_fields = ["installation__id", "partner__name"]
+    show_full_result_count = False

@@ -1,0 +1,28 @@
+"""What an auth method obtains: plain values, no rows."""
+
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True)
+class Token:
+    """A provider's token response (RFC 6749, section 5.1). Its repr shows no secret."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str = field(default="", repr=False)
+    token_type: str = "bearer"
+    # None: the provider did not say, which is not the same as "all that were asked for".
+    granted_scopes: tuple[str, ...] | None = None
+    # Counted from before the request was sent; None: unknown.
+    expires_at: datetime | None = None
+
+    def to_json(self) -> dict:
+        return {**asdict(self), "expires_at": self.expires_at.isoformat() if self.expires_at else None}
+
+    @classmethod
+    def from_json(cls, data: dict) -> "Token":
+        expires_at = data["expires_at"] and datetime.fromisoformat(data["expires_at"])
+        scopes = data["granted_scopes"]
+        return cls(
+            **{**data, "expires_at": expires_at, "granted_scopes": None if scopes is None else tuple(scopes)}
+        )

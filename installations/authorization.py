@@ -1,0 +1,243 @@
+"""Both ends of the redirect: asking for consent, and the answer to it.
+
+Trust changes hands here. Of the answer nothing counts but `state`, `code`, `error`,
+`error_description` and `iss`; and no code is exchanged before the state was found, not too old, of
+this very browser, of this client registration, and taken by exactly one request.
+"""
+
+import logging
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from connectors import registry
+from connectors.models import ConnectorSettings, redirect_uri
+from console import crypto
+from console.models import Event
+from console.problems import ProblemError
+from console.tenancy import Principal
+from installations import connecting, http
+from installations.auth.authorization_code import AuthorizationCode
+from installations.auth.token_response import TokenError
+from installations.models import AuthorizationRequest, Setup, SetupLink
+from installations.verification import AddressUnknown
+
+log = logging.getLogger("installations.authorization")
+
+
+@dataclass(frozen=True)
+class Registration:
+    """The client registration in use: the partner's, or this installation's own where that is blank."""
+
+    id: UUID
+    client_id: str
+    client_secret: str
+
+    @property
+    def redirect_uri(self) -> str:
+        return redirect_uri(self.id)
+
+
+def registration(partner: ConnectorSettings, setup: Setup) -> Registration:
+    own, stored = setup.values or {}, partner.values or {}
+    return Registration(
+        id=partner.id if "client_id" in stored else setup.installation_id,
+        client_id=stored.get("client_id") or own.get("client_id", ""),
+        client_secret=stored.get("client_secret") or own.get("client_secret", ""),
+    )
+
+
+def _grant(slug: str, client: Registration) -> AuthorizationCode:
+    return AuthorizationCode(
+        registry.get(slug).manifest.method("authorization_code"),
+        client_id=client.client_id,
+        client_secret=client.client_secret,
+        redirect_uri=client.redirect_uri,
+    )
+
+
+def cookie_name(request_id: UUID) -> str:
+    # One for each request: two tabs do not overwrite each other's.
+    return f"{settings.COOKIE_PREFIX}consent-{request_id.hex}"
+
+
+def ask(setup: Setup, principal: Principal, response_for) -> HttpResponse:
+    """Start a request for consent and bind it to this browser.
+
+    `response_for(url)` makes the response that leads to the provider; the cookie goes with it.
+    """
+    AuthorizationRequest.forget_expired()
+    installation = setup.installation
+    partner = ConnectorSettings.objects.for_connector(setup.partner_id, installation.connector)
+    client = registration(partner, setup)
+    state, browser, verifier = (secrets.token_urlsafe(size) for size in (32, 32, 64))
+    row = AuthorizationRequest.objects.create(
+        partner_id=setup.partner_id,
+        installation=installation,
+        setup=setup,
+        setup_link_id=principal.setup_link_id,
+        user_id=principal.user_id,
+        registration_id=client.id,
+        state_digest=crypto.digest(state),
+        browser_digest=crypto.digest(browser),
+        verifier={"code_verifier": verifier},
+        expires_at=timezone.now() + timedelta(minutes=settings.AUTHORIZATION_MINUTES),
+    )
+    installation.wait_for_consent()
+    Event.objects.record("consent.asked", principal, "Consent was asked for", subject=installation)
+    manifest = registry.get(installation.connector).manifest
+    url = _grant(installation.connector, client).authorization_url(
+        scopes=partner.scopes_for(manifest), state=state, code_verifier=verifier
+    )
+    response = response_for(http.browser_url(url))
+    response.set_cookie(
+        cookie_name(row.id),
+        browser,
+        max_age=settings.AUTHORIZATION_MINUTES * 60,
+        secure=settings.SECURE,
+        httponly=True,
+        samesite="Lax",
+    )
+    return response
+
+
+class Refused(Exception):
+    """The answer is not for us to act on; `row` where it is safe to say which setup it belongs to."""
+
+    def __init__(self, code: str, row: AuthorizationRequest | None = None, words: str = ""):
+        super().__init__(code)
+        self.code = code
+        self.row = row
+        self.words = words
+
+
+def _single(request: HttpRequest, name: str, limit: int) -> str:
+    """A parameter that may come once (RFC 6749, section 3.1). "" where it is missing, doubled or too long."""
+    values = request.GET.getlist(name)
+    return values[0] if len(values) == 1 and len(values[0]) <= limit else ""
+
+
+def answer(request: HttpRequest, registration_id: UUID) -> AuthorizationRequest:
+    """Take the provider's answer to its end: connected, or Refused with the reason.
+
+    Raises Refused. AddressUnknown does not come out: the wizard asks for the address next.
+    """
+    row = _find(request, registration_id)
+    principal = principal_of(row)
+    if not row.consume():
+        AuthorizationRequest.forget_expired()
+        raise Refused(
+            "attempt_used" if row.consumed_at or row.expires_at > timezone.now() else "attempt_expired", row
+        )
+    verifier = row.verifier["code_verifier"]
+    row.close("")
+    connector = registry.get(row.installation.connector)
+    partner = ConnectorSettings.objects.for_connector(row.partner_id, connector.slug)
+    client = registration(partner, row.setup)
+    code = _single(request, "code", 4096)
+    try:
+        _check_issuer(request, connector.manifest.method("authorization_code").issuer)
+        if "error" in request.GET:
+            raise _provider_error(request)
+        if not code:
+            raise ProblemError("provider_answer_unreadable", words="the answer holds neither code nor error")
+        if client.id != registration_id:
+            raise ProblemError("attempt_revoked", words="the client registration changed in the meantime")
+        token = _grant(connector.slug, client).obtain(code=code, code_verifier=verifier)
+        row.setup.auth_method = "authorization_code"
+        connecting.connect(connector.manifest, row.setup, token, principal, row.setup_link)
+    except AddressUnknown:
+        row.close("address_needed")
+    except (ProblemError, TokenError) as error:
+        row.close(error.code)
+        row.installation.stop_waiting()
+        words = error.words
+        for secret in (client.client_secret, code, verifier):
+            words = words.replace(secret, "•••") if secret else words
+        raise Refused(error.code, row, words) from error
+    else:
+        row.close("connected")
+    return row
+
+
+def _find(request: HttpRequest, registration_id: UUID) -> AuthorizationRequest:
+    """The request that this is the answer to. A refused attempt does not burn the real one."""
+    state = _single(request, "state", 200)
+    row = (
+        AuthorizationRequest.objects.select_related("installation", "setup", "setup_link", "partner", "user")
+        .filter(state_digest=crypto.digest(state), registration_id=registration_id)
+        .first()
+    )
+    if row is None:
+        raise Refused("attempt_unknown")
+    browser = request.COOKIES.get(cookie_name(row.id), "")
+    if not secrets.compare_digest(crypto.digest(browser), row.browser_digest):
+        raise Refused("attempt_other_browser")
+    # A page inside a frame or a script is not a person coming back.
+    if request.headers.get("Sec-Fetch-Dest", "document") != "document":
+        raise Refused("attempt_other_browser")
+    if row.consumed_at:
+        raise Refused("attempt_used", row)
+    if row.user_id and request.user != row.user:
+        raise Refused("attempt_other_browser")
+    if row.setup_link and not row.setup_link.is_live:
+        raise Refused("attempt_revoked", row)
+    if not row.partner.is_active or row.installation.disabled_at or row.setup.finished_at:
+        raise Refused("attempt_revoked", row)
+    if row.user_id and row.user.partner() != row.partner:
+        raise Refused("attempt_revoked")
+    return row
+
+
+def _check_issuer(request: HttpRequest, issuer: str) -> None:
+    """RFC 9207, section 2.4: `iss` equals the issuer as plain text, and must come where one is set."""
+    if issuer and request.GET.getlist("iss") != [issuer]:
+        raise ProblemError("provider_answer_unreadable", words="the answer names another issuer")
+
+
+def _provider_error(request: HttpRequest) -> ProblemError:
+    """RFC 6749, section 4.1.2.1. An error beside a code counts as an error."""
+    error = _single(request, "error", 100)
+    words = f"{error}: {_single(request, 'error_description', 2000)}"
+    if error == "access_denied":
+        return ProblemError("access_denied", words=words)
+    if error in ("server_error", "temporarily_unavailable"):
+        return ProblemError("provider_unavailable", words=words)
+    return ProblemError("configuration_refused", words=words)
+
+
+def principal_of(row: AuthorizationRequest) -> Principal:
+    """Who asked for consent; the cookie has shown that the same browser brings the answer."""
+    if row.setup_link:
+        return link_principal(row.setup_link)
+    return Principal(partner_id=row.partner_id, actor=row.user.email, user_id=row.user_id)
+
+
+def link_principal(link: SetupLink) -> Principal:
+    return Principal(
+        partner_id=link.partner_id,
+        actor=link.email or "customer with a setup link",
+        setup_link_id=link.id,
+        installation_id=link.installation_id,
+    )
+
+
+def record_refusal(refused: Refused, registration_id: UUID, reference: str) -> None:
+    """One line on the record for each refusal, where its partner is known; in the log always."""
+    log.warning("answer refused: %s registration=%s ref=%s", refused.code, registration_id, reference)
+    if row := refused.row:
+        Event.objects.record(
+            "consent.refused",
+            principal_of(row),
+            "Consent did not lead to a connection",
+            subject=row.installation,
+            reference=reference,
+            code=refused.code,
+            words=re.sub(r"[^\x20-\x7e]+", " ", refused.words),
+        )

@@ -1,0 +1,196 @@
+"""From what was entered or consented to, to a verified installation. HTTP here, rows here."""
+
+from django.db import transaction
+from django.utils import timezone
+
+from connectors.manifest import Manifest, Property
+from connectors.models import ConnectorSettings
+from console.models import Event
+from console.problems import ProblemError
+from console.tenancy import Principal
+from installations.auth import METHODS, Token
+from installations.models import Credential, CredentialVersion, Installation, Setup, SetupLink, Status
+from installations.verification import AddressUnknown, Identity, verify
+
+
+def begin(installation: Installation, principal: Principal) -> Setup:
+    """The installation's open setup, a new one where there is none.
+
+    A new one starts from what is known: the auth method and the values of the last time.
+    """
+    with transaction.atomic():
+        # Locked, so that two tabs do not both open one.
+        row = Installation.objects.select_for_update().get(pk=installation.pk)
+        if found := row.open_setup():
+            return found
+        setup = Setup(partner_id=row.partner_id, installation=row, auth_method=row.auth_method)
+        setup.values, setup.stored = row.values, row.stored
+        setup.save()
+        Event.objects.record("setup.opened", principal, "A setup was opened", subject=row)
+        return setup
+
+
+def asked(manifest: Manifest, partner: ConnectorSettings, auth_method: str) -> list[Property]:
+    """What this installation must be asked: what belongs to the account, and what the partner left blank."""
+    return [
+        prop
+        for prop in manifest.properties
+        if auth_method in prop.auth_methods
+        and not prop.fallback
+        and (prop.level == "account" or prop.name not in partner.stored)
+    ]
+
+
+def choose_method(setup: Setup, auth_method: str) -> None:
+    """Another method than before forgets what was obtained by the other one."""
+    setup.auth_method = auth_method
+    setup.token, setup.address_needed = None, False
+    setup.save(update_fields=["auth_method", "token", "address_needed"])
+
+
+def take_values(setup: Setup, changes: dict[str, str | None], principal: Principal) -> None:
+    setup.set_values(changes, principal.actor)
+    setup.save(update_fields=["values", "stored"])
+
+
+def connect_with_key(
+    manifest: Manifest, setup: Setup, values: dict[str, str], principal: Principal, link: SetupLink | None
+) -> None:
+    """Verify a pasted key and connect. It is kept only if it works, or if only its address is missing.
+
+    Raises ProblemError, and AddressUnknown where the next step must ask for the address.
+    """
+    token = METHODS[setup.auth_method]().obtain(values)
+    connect(manifest, setup, token, principal, link)
+
+
+def connect(
+    manifest: Manifest,
+    setup: Setup,
+    token: Token,
+    principal: Principal,
+    link: SetupLink | None,
+    **address: str,
+) -> Identity:
+    """Verify a token at the provider and, only then, change the installation.
+
+    Raises ProblemError, and AddressUnknown after keeping the token for the step that asks.
+    """
+    try:
+        identity = verify(manifest, manifest.method(setup.auth_method), token, address)
+    except AddressUnknown:
+        if not Setup.objects.filter(pk=setup.pk, finished_at=None).exists():
+            raise ProblemError("attempt_revoked") from None
+        setup.token, setup.address_needed = token.to_json(), True
+        setup.save(update_fields=["auth_method", "token", "address_needed"])
+        raise
+    # An address entered by hand is kept only as long as the look-up fails: a later one may differ.
+    fallbacks: dict[str, str | None] = {prop.name: None for prop in manifest.properties if prop.fallback}
+    _finish(setup, token, identity, fallbacks | address, principal, link)
+    return identity
+
+
+def _finish(
+    setup: Setup,
+    token: Token,
+    identity: Identity,
+    address: dict[str, str | None],
+    principal: Principal,
+    link: SetupLink | None,
+) -> None:
+    # What the token was obtained with; another tab may have chosen another way since.
+    now, auth_method = timezone.now(), setup.auth_method
+    with transaction.atomic():
+        row = Installation.objects.select_for_update().filter(pk=setup.installation_id).first()
+        setup = Setup.objects.select_for_update().filter(pk=setup.pk).first()
+        # The provider may have taken its time, and much can end in twenty seconds.
+        if not row or not setup or not row.partner.is_active:
+            raise ProblemError("attempt_revoked")
+        if setup.finished_at:
+            raise ProblemError("attempt_used")
+        if link and not SetupLink.objects.select_for_update().get(pk=link.pk).is_live:
+            raise ProblemError("attempt_revoked")
+        if row.disabled_at:
+            raise ProblemError("installation_disabled")
+        another = row.external_account_id not in ("", identity.account_id)
+        if another and not setup.switch_account:
+            raise ProblemError("wrong_account", words=f"{row.external_account_id} ≠ {identity.account_id}")
+        version = CredentialVersion.objects.create(
+            partner_id=row.partner_id,
+            installation=row,
+            token=token.to_json(),
+            granted_scopes=" ".join(token.granted_scopes or ()),
+            expires_at=token.expires_at,
+        )
+        Credential.objects.update_or_create(
+            installation=row, defaults={"partner_id": row.partner_id, "current": version}
+        )
+        # The grant of the last time is superseded as a whole.
+        CredentialVersion.objects.filter(installation=row).exclude(pk=version.pk).delete()
+        setup.set_values(address, principal.actor)
+        row.values, row.stored = setup.values, setup.stored
+        row.auth_method, row.discovered = auth_method, identity.discovered
+        row.external_account_id, row.external_account_name = identity.account_id, identity.account_name
+        row.status, row.problem = Status.CONNECTED, ""
+        row.connected_by, row.connected_at, row.last_worked_at = principal.actor, now, now
+        row.save()
+        setup.finished_at, setup.values, setup.stored, setup.token = now, None, {}, None
+        setup.save()
+        if link:
+            SetupLink.objects.filter(pk=link.pk).update(completed_at=now)
+        Event.objects.record(
+            "installation.connected",
+            principal,
+            f"Connected to {identity.account_name}"[:300],
+            subject=row,
+            account=identity.account_id,
+            switched=another,
+            signed_in_as=identity.user_name,
+        )
+
+
+def test(manifest: Manifest, installation: Installation, principal: Principal, reference: str) -> Identity:
+    """Call the provider with the stored credential and note what came of it. Raises ProblemError.
+
+    An outage at the provider says nothing about the credential and changes nothing.
+    """
+    if installation.disabled_at:
+        raise ProblemError("installation_disabled")
+    token = installation.current_token()
+    if token is None:
+        raise ProblemError("credential_rejected", words="no credential is stored")
+    try:
+        identity = verify(
+            manifest,
+            manifest.method(installation.auth_method),
+            token,
+            fallback_values(manifest, installation),
+        )
+        if identity.account_id != installation.external_account_id:
+            raise ProblemError("wrong_account", words=identity.account_id)
+    except (ProblemError, AddressUnknown) as error:
+        if isinstance(error, AddressUnknown):
+            error = ProblemError("provider_unavailable", words=str(error))
+        if error.code in ("credential_rejected", "permission_missing", "wrong_account"):
+            installation.need_attention(error.code)
+        Event.objects.record(
+            "installation.test_failed",
+            principal,
+            "The test failed",
+            subject=installation,
+            reference=reference,
+            code=error.code,
+            words=error.words,
+        )
+        raise error from None
+    installation.worked()
+    Event.objects.record("installation.tested", principal, "The test passed", subject=installation)
+    return identity
+
+
+def fallback_values(manifest: Manifest, installation: Installation) -> dict[str, str]:
+    """The address that was entered by hand at this installation, if it was."""
+    values = installation.values or {}
+    return {
+        prop.name: values[prop.name] for prop in manifest.properties if prop.fallback and prop.name in values
+    }

@@ -1,0 +1,239 @@
+"""The one door to the outside: every outbound request of the product goes through here.
+
+Timeouts of the usual libraries count from one byte to the next, so that a slow drip never ends;
+here a request has one deadline from the name look-up to the last byte, a cap on the decompressed
+body, no redirects, https only, and an address that was checked is the address that is connected to.
+"""
+
+import fnmatch
+import http.client
+import io
+import ipaddress
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from http.cookiejar import DefaultCookiePolicy
+from urllib.parse import urlsplit, urlunsplit
+
+import requests
+import urllib3.exceptions
+from django.conf import settings
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.poolmanager import PoolManager
+
+DEADLINE_SECONDS = 20.0
+CONNECT_SECONDS = 5.0
+BODY_LIMIT = 64 * 1024
+PORTS = {443, 8443}
+
+# Allowed is only what is globally routable and not set aside for something else; a list of what is
+# forbidden always misses one (IANA IPv4 and IPv6 Special-Purpose Address Registries).
+_IPV4_SPECIAL = [
+    ipaddress.ip_network(network)
+    for network in (
+        # In parts set aside, and read differently by different versions of Python.
+        "192.0.0.0/24",
+        "192.31.196.0/24",
+        "192.52.193.0/24",
+        "192.88.99.0/24",
+        "192.175.48.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+    )
+]
+_IPV6_GLOBAL = ipaddress.ip_network("2000::/3")
+_IPV6_SPECIAL = [
+    ipaddress.ip_network(network)
+    for network in ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20")
+]
+
+_deadline = threading.local()
+_look_ups = ThreadPoolExecutor(max_workers=64, thread_name_prefix="look-up")
+
+
+class Unreachable(Exception):
+    """No usable answer. `kind` is timeout, address, dns, tls, too_large, scheme or connection."""
+
+    def __init__(self, kind: str, why: str):
+        super().__init__(why)
+        self.kind = kind
+
+
+def is_public(address: str) -> bool:
+    """Whether we may connect to this IPv4 or IPv6 address."""
+    ip = ipaddress.ip_address(address)
+    if ip.version == 6:
+        return ip in _IPV6_GLOBAL and not any(ip in network for network in _IPV6_SPECIAL)
+    return ip.is_global and not any(ip in network for network in _IPV4_SPECIAL)
+
+
+def stand_in(url: str) -> str | None:
+    """The address of the stand-in for this URL's origin, if there is one (development only)."""
+    parts = urlsplit(url)
+    origin = f"{parts.scheme}://{parts.netloc}"
+    for pattern, target in settings.STAND_IN_ORIGINS.items():
+        if fnmatch.fnmatchcase(origin, pattern):
+            return urlunsplit((*urlsplit(target)[:2], *parts[2:]))
+    return None
+
+
+def browser_url(url: str) -> str:
+    """Where to send a browser for this URL: its stand-in, if there is one."""
+    return stand_in(url) or url
+
+
+def _remaining() -> float:
+    remaining = _deadline.at - time.monotonic()
+    if remaining <= 0:
+        raise TimeoutError("the deadline has passed")
+    return remaining
+
+
+class _DeadlineIO(socket.SocketIO):
+    """Gives every single read what is left of the deadline, and no more."""
+
+    def readinto(self, buffer):
+        self._sock.settimeout(_remaining())
+        return super().readinto(buffer)
+
+
+class _DeadlineSocket:
+    """What http.client needs of a socket to build a response: makefile."""
+
+    def __init__(self, sock):
+        self._sock = sock
+
+    def makefile(self, mode):
+        reader = _DeadlineIO(self._sock, "r")
+        # As socket.makefile does: the socket stays open until its reader is closed.
+        self._sock._io_refs += 1
+        return io.BufferedReader(reader)
+
+
+class _DeadlineResponse(http.client.HTTPResponse):
+    def __init__(self, sock, *args, **kwargs):
+        super().__init__(_DeadlineSocket(sock), *args, **kwargs)
+
+
+class _Checked:
+    """Resolve once, check every answer, connect to one that was checked (no second look-up)."""
+
+    response_class = _DeadlineResponse
+
+    def _new_conn(self):
+        allowed = (self.host, self.port) in _stand_in_targets()
+        if self.port not in PORTS and not allowed:
+            raise Unreachable("address", f"port {self.port} is not allowed")
+        addresses = _addresses(self._dns_host, self.port)
+        if not allowed and not all(is_public(address.partition("%")[0]) for address in addresses):
+            raise Unreachable("address", f"{self._dns_host} leads to an address that is not public")
+        failure = OSError(f"{self._dns_host} has no address")
+        for address in addresses:
+            try:
+                seconds = min(CONNECT_SECONDS, _remaining())
+                return socket.create_connection((address, self.port), timeout=seconds)
+            except OSError as error:
+                failure = error
+        raise failure
+
+
+def _addresses(host: str, port: int) -> list[str]:
+    """Every address of a name. The system's look-up knows no deadline, so a thread waits for it."""
+    looked_up = _look_ups.submit(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    try:
+        answers = looked_up.result(timeout=_remaining())
+    except TimeoutError as error:
+        raise Unreachable("timeout", f"the look-up of {host} takes too long") from error
+    except (OSError, UnicodeError) as error:
+        raise Unreachable("dns", f"{host} has no address") from error
+    return list(dict.fromkeys(answer[4][0] for answer in answers))
+
+
+def _stand_in_targets() -> set[tuple[str, int]]:
+    return {(parts.hostname, parts.port) for parts in map(urlsplit, settings.STAND_IN_ORIGINS.values())}
+
+
+class _CheckedHTTP(_Checked, HTTPConnection):
+    pass
+
+
+class _CheckedHTTPS(_Checked, HTTPSConnection):
+    pass
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _CheckedHTTP
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _CheckedHTTPS
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, connections, maxsize, block=False, **kwargs):
+        self.poolmanager = PoolManager(connections, maxsize=maxsize, block=block, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+
+    def send(self, request, **kwargs):
+        """Send within the deadline and read the capped body. Raises Unreachable."""
+        if not request.url.startswith("https://"):
+            raise Unreachable("scheme", "only https is allowed")
+        if target := stand_in(request.url):
+            request.headers["Host"] = urlsplit(request.url).netloc
+            request.url = target
+        _deadline.at = time.monotonic() + DEADLINE_SECONDS
+        kwargs |= {"stream": True, "timeout": (CONNECT_SECONDS, DEADLINE_SECONDS), "proxies": None}
+        try:
+            response = super().send(request, **kwargs)
+            response._content = self._read(response)
+            response._content_consumed = True
+            # Not what the answer claims: guessing takes long, and some codecs raise what nobody expects.
+            response.encoding = "utf-8"
+        except Unreachable:
+            raise
+        except (requests.exceptions.SSLError, urllib3.exceptions.SSLError) as error:
+            raise Unreachable("tls", "the certificate is not valid") from error
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            late = time.monotonic() >= _deadline.at or isinstance(error, requests.Timeout)
+            raise Unreachable("timeout" if late else "connection", type(error).__name__) from error
+        return response
+
+    def _read(self, response) -> bytes:
+        body = b""
+        # Small pieces: one piece of a compressed bomb grows a thousandfold before we see its size.
+        for piece in response.raw.stream(4096, decode_content=True):
+            body += piece
+            if len(body) > BODY_LIMIT:
+                response.close()
+                raise Unreachable("too_large", f"more than {BODY_LIMIT} bytes")
+        return body
+
+
+_adapter = _Adapter(pool_connections=50, pool_maxsize=50)
+
+
+def guard(session: requests.Session) -> requests.Session:
+    """Make a session go through this door: our adapter, no redirects, nothing from the environment."""
+    session.adapters.clear()
+    session.mount("https://", _adapter)
+    session.mount("http://", _adapter)
+    session.trust_env = False
+    # A jar shared by all partners would hand one's provider session to another.
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.resolve_redirects = lambda *args, **kwargs: iter(())
+    return session
+
+
+_session = guard(requests.Session())
+
+
+def get(url: str, headers: dict[str, str]) -> requests.Response:
+    """GET a small answer. Redirects are answers like any other. Raises Unreachable."""
+    try:
+        return _session.get(url, headers={"Accept": "application/json", **headers})
+    except requests.RequestException as error:
+        # An address or a header that cannot be sent at all.
+        raise Unreachable("connection", type(error).__name__) from error

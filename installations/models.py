@@ -1,0 +1,350 @@
+"""What has been installed, the credential it holds, and how it came to it.
+
+A row's state changes only through the methods here, each one conditional UPDATE. What a setup has
+collected stays in its `Setup` until it is verified; only then does the installation change.
+"""
+
+import secrets
+import uuid
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import connections, models, transaction
+from django.urls import reverse
+from django.utils import timezone
+
+from connectors.models import StoredValues
+from console import crypto
+from console.models import Account
+from console.sealed import SealedField
+from console.tenancy import PartnerOwned, Principal, TenantQuerySet
+from installations.auth.token import Token
+
+
+class Status(models.TextChoices):
+    NOT_SET_UP = "not_set_up", "Not set up"
+    WAITING = "waiting_for_consent", "Waiting for consent"
+    CONNECTED = "connected", "Connected"
+    ATTENTION = "needs_attention", "Needs attention"
+    DISCONNECTED = "disconnected", "Disconnected"
+
+
+class InstallationQuerySet(TenantQuerySet):
+    def search(self, text: str, principal: Principal) -> "InstallationQuerySet":
+        """Rows in whose name, account or connected account the text stands.
+
+        Accounts are looked up first: a join would visit every installation's account.
+        """
+        accounts = Account.objects.visible_to(principal).filter(
+            models.Q(name__icontains=text) | models.Q(external_id=text)
+        )
+        return self.filter(
+            models.Q(name__icontains=text)
+            | models.Q(external_account_name__icontains=text)
+            | models.Q(account_id__in=accounts.values("pk"))
+        )
+
+    def connectors(self, principal: Principal) -> list[str]:
+        """The slugs of the connectors that the partner's customers have installed, in their order.
+
+        From each to the next along an index: DISTINCT would walk through every row.
+        """
+        database = connections[self.db]
+        partner_id = self.model._meta.get_field("partner").get_db_prep_value(principal.partner_id, database)
+        table = database.ops.quote_name(self.model._meta.db_table)
+        least = f"SELECT MIN(connector) FROM {table} WHERE partner_id = %s"  # noqa: S608 - our own table
+        sql = (
+            f"WITH RECURSIVE used(slug) AS ({least} UNION ALL "  # noqa: S608
+            f"SELECT ({least} AND connector > slug) FROM used WHERE slug IS NOT NULL) "
+            "SELECT slug FROM used WHERE slug IS NOT NULL"
+        )
+        with database.cursor() as cursor:
+            cursor.execute(sql, [partner_id, partner_id])
+            return [slug for (slug,) in cursor.fetchall()]
+
+
+# What the lists are sorted by, and what a search looks at.
+_LISTED = ["-created_at", "-id", "name", "external_account_name", "account"]
+
+
+class Installation(PartnerOwned, StoredValues):
+    """A connector installed into an account. `values` are those asked at this installation."""
+
+    installation_path = "id"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    account = models.ForeignKey(Account, models.PROTECT)
+    connector = models.CharField(max_length=100)
+    name = models.CharField(
+        max_length=100, blank=True, help_text="Optional. Helps where one account has several."
+    )
+    description = models.TextField(
+        blank=True, max_length=1000, help_text="Optional. Only your company sees it."
+    )
+    status = models.CharField(max_length=30, choices=Status.choices, default=Status.NOT_SET_UP)
+    # A code of console.problems, for the states that have a reason.
+    problem = models.CharField(max_length=50, blank=True)
+    disabled_at = models.DateTimeField(null=True, blank=True)
+    auth_method = models.CharField(max_length=30, blank=True)
+    # Found after authentication: {"host": "example.retail.heartland.us"}
+    discovered = models.JSONField(default=dict)
+    external_account_id = models.CharField(max_length=253, blank=True)
+    external_account_name = models.CharField(max_length=200, blank=True)
+    connected_by = models.CharField(max_length=254, blank=True)
+    connected_at = models.DateTimeField(null=True)
+    last_worked_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = InstallationQuerySet.as_manager()
+
+    # What a table of installations shows.
+    TABLE_COLUMNS = [
+        "account",
+        "connector",
+        "name",
+        "status",
+        "disabled_at",
+        "external_account_name",
+        "last_worked_at",
+    ]
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            # In the order of the list, most with all that a search looks at: a list reads no other rows
+            # than those it shows.
+            models.Index(fields=["partner", *_LISTED], name="installation_by_age"),
+            models.Index(fields=["partner", "status", *_LISTED], name="installation_by_status"),
+            models.Index(
+                fields=["partner", "connector", "-created_at", "-id", "status"],
+                name="installation_by_connector",
+            ),
+            models.Index(fields=["partner", "account", "-created_at", "-id"], name="installation_by_account"),
+            # Narrow, for counting what a search finds.
+            models.Index(
+                fields=["partner", "name", "external_account_name", "account"], name="installation_by_text"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or f"{self.connector} of {self.account}"
+
+    @property
+    def registration_id(self) -> uuid.UUID:
+        """This installation's own client registration, used where the partner supplies none."""
+        return self.id
+
+    @property
+    def state(self) -> str:
+        return "disabled" if self.disabled_at else self.status
+
+    @property
+    def state_label(self) -> str:
+        return "Switched off" if self.disabled_at else self.get_status_display()
+
+    def current_token(self) -> Token | None:
+        version = CredentialVersion.objects.filter(current_of__installation=self).first()
+        return Token.from_json(version.token) if version else None
+
+    def wait_for_consent(self) -> None:
+        """An installation that works keeps its state while consent is asked for anew."""
+        Installation.objects.filter(pk=self.pk, status=Status.NOT_SET_UP).update(status=Status.WAITING)
+
+    def stop_waiting(self) -> None:
+        Installation.objects.filter(pk=self.pk, status=Status.WAITING).update(status=Status.NOT_SET_UP)
+
+    def worked(self) -> None:
+        Installation.objects.filter(pk=self.pk, status__in=[Status.CONNECTED, Status.ATTENTION]).update(
+            status=Status.CONNECTED, problem="", last_worked_at=timezone.now()
+        )
+
+    def need_attention(self, problem: str) -> None:
+        Installation.objects.filter(pk=self.pk, status__in=[Status.CONNECTED, Status.ATTENTION]).update(
+            status=Status.ATTENTION, problem=problem
+        )
+
+    def disconnect(self) -> None:
+        """Destroy the credential and what was asked at the installation; the row and its record stay."""
+        with transaction.atomic():
+            # Locked first, as a setup that finishes at this moment does.
+            row = Installation.objects.select_for_update().get(pk=self.pk)
+            Credential.objects.filter(installation=self).delete()
+            CredentialVersion.objects.filter(installation=self).delete()
+            Setup.objects.filter(installation=self).delete()
+            SetupLink.objects.filter(installation=self, revoked_at=None).update(revoked_at=timezone.now())
+            row.values, row.stored = None, {}
+            row.status, row.problem = Status.DISCONNECTED, ""
+            row.save(update_fields=["values", "stored", "status", "problem"])
+
+    def set_disabled(self, disabled: bool) -> None:
+        Installation.objects.filter(pk=self.pk).update(disabled_at=timezone.now() if disabled else None)
+
+    def open_setup(self) -> "Setup | None":
+        return Setup.objects.filter(installation=self, finished_at=None).first()
+
+
+class CredentialVersion(PartnerOwned):
+    """One token as the provider gave it. Only ever added to, so that nothing overwrites a newer one."""
+
+    installation_path = "installation_id"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    installation = models.ForeignKey(Installation, models.CASCADE)
+    token = SealedField()
+    granted_scopes = models.TextField(blank=True)
+    expires_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"version of {self.created_at:%Y-%m-%d %H:%M}"
+
+
+class Credential(PartnerOwned):
+    """Which version of the token an installation uses now."""
+
+    installation_path = "installation_id"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    installation = models.OneToOneField(Installation, models.CASCADE)
+    current = models.OneToOneField(CredentialVersion, models.CASCADE, related_name="current_of")
+
+    def __str__(self) -> str:
+        return f"credential of {self.installation_id}"
+
+
+class Setup(PartnerOwned, StoredValues):
+    """One walk through the wizard: what has been chosen and entered, but not verified yet."""
+
+    installation_path = "installation_id"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    installation = models.ForeignKey(Installation, models.CASCADE)
+    reviewed_at = models.DateTimeField(null=True)
+    auth_method = models.CharField(max_length=30, blank=True)
+    # Given by the provider, not verified yet; a host look-up that failed leaves it here.
+    token = SealedField(null=True)
+    address_needed = models.BooleanField(default=False)
+    switch_account = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["installation"], condition=models.Q(finished_at=None), name="one_open_setup"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"setup of {self.installation_id}"
+
+
+class SetupLink(PartnerOwned):
+    """A customer's right to set up one installation, without a login.
+
+    It is used up by a completed connection, not by opening it or by starting: mail scanners do both.
+    The token has 256 random bits, stands in the link alone, and is kept here as its SHA-256.
+    """
+
+    installation_path = "installation_id"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    installation = models.ForeignKey(Installation, models.CASCADE)
+    token_digest = models.CharField(max_length=64, unique=True, editable=False)
+    email = models.EmailField("send to", blank=True, help_text="Optional: we send the link there.")
+    return_url = models.CharField(max_length=500, blank=True)
+    created_by = models.CharField(max_length=254)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    completed_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"link of {self.created_at:%Y-%m-%d %H:%M}"
+
+    @classmethod
+    def issue(
+        cls, installation: Installation, *, by: str, email: str = "", return_url: str = ""
+    ) -> tuple["SetupLink", str]:
+        """A new link and its address, which is known only now."""
+        token = secrets.token_urlsafe(32)
+        link = cls.objects.create(
+            partner_id=installation.partner_id,
+            installation=installation,
+            token_digest=crypto.digest(token),
+            email=email,
+            return_url=return_url,
+            created_by=by,
+            expires_at=timezone.now() + timedelta(days=settings.SETUP_LINK_DAYS),
+        )
+        return link, settings.BASE_URL + reverse("setup-link", args=[token])
+
+    @property
+    def state(self) -> str:
+        """revoked, completed, expired, started or sent."""
+        # Disconnecting withdraws completed links too: their page would still say "connected".
+        if self.revoked_at:
+            return "revoked"
+        if self.completed_at:
+            return "completed"
+        if self.expires_at <= timezone.now():
+            return "expired"
+        return "started" if self.started_at else "sent"
+
+    @property
+    def is_live(self) -> bool:
+        return self.state in ("sent", "started")
+
+    def start(self) -> None:
+        SetupLink.objects.filter(pk=self.pk, started_at=None).update(started_at=timezone.now())
+
+    def revoke(self) -> None:
+        SetupLink.objects.filter(pk=self.pk, revoked_at=None).update(revoked_at=timezone.now())
+
+
+class AuthorizationRequest(PartnerOwned):
+    """One request for consent (RFC 6749, section 4.1.1), between our redirect and the answer to it."""
+
+    installation_path = "installation_id"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    installation = models.ForeignKey(Installation, models.CASCADE)
+    setup = models.ForeignKey(Setup, models.CASCADE)
+    setup_link = models.ForeignKey(SetupLink, models.CASCADE, null=True)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True)
+    # The client registration whose redirect URI was sent.
+    registration_id = models.UUIDField()
+    state_digest = models.CharField(max_length=64, unique=True, editable=False)
+    browser_digest = models.CharField(max_length=64, editable=False)
+    # {"code_verifier": "…"}; emptied when the answer arrives or is too late (RFC 7636, section 7.1).
+    verifier = SealedField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    consumed_at = models.DateTimeField(null=True)
+    # "connected", or a code of console.problems.
+    outcome = models.CharField(max_length=50, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["expires_at"], name="request_by_expiry")]
+
+    def __str__(self) -> str:
+        return f"request of {self.created_at:%Y-%m-%d %H:%M}"
+
+    def consume(self) -> bool:
+        """Take the right to exchange the code. Of any number of takers exactly one gets True."""
+        now = timezone.now()
+        taken = AuthorizationRequest.objects.filter(pk=self.pk, consumed_at=None, expires_at__gt=now)
+        return bool(taken.update(consumed_at=now))
+
+    def close(self, outcome: str) -> None:
+        AuthorizationRequest.objects.filter(pk=self.pk).update(outcome=outcome, verifier=None)
+
+    @classmethod
+    def forget_expired(cls) -> int:
+        """Empty the verifiers of requests that were never answered."""
+        late = cls.objects.filter(expires_at__lte=timezone.now(), verifier__isnull=False)
+        return late.update(verifier=None)

@@ -1,0 +1,61 @@
+from django.urls import path, re_path, register_converter
+from django.urls.converters import StringConverter
+
+from installations import steps, views
+
+
+class Reference(StringConverter):
+    regex = "[A-Z2-9]{8}"
+
+
+register_converter(Reference, "reference")
+
+urlpatterns = [
+    path("installations/", views.installations, name="installations"),
+    path("installations/add/", views.add, name="installation-add"),
+    path("installations/<uuid:installation_id>/", views.installation, name="installation"),
+    path("installations/<uuid:installation_id>/edit/", views.edit, name="installation-edit"),
+    path("installations/<uuid:installation_id>/test/", views.test, name="installation-test"),
+    path(
+        "installations/<uuid:installation_id>/reauthorise/",
+        views.reauthorise,
+        name="installation-reauthorise",
+    ),
+    path(
+        "installations/<uuid:installation_id>/disconnect/", views.disconnect, name="installation-disconnect"
+    ),
+    path("installations/<uuid:installation_id>/delete/", views.delete, name="installation-delete"),
+    path("installations/<uuid:installation_id>/links/", views.send_link, name="installation-link"),
+    path(
+        "installations/<uuid:installation_id>/links/<uuid:link_id>/revoke/",
+        views.revoke_link,
+        name="installation-link-revoke",
+    ),
+    path(
+        "installations/<uuid:installation_id>/setup/",
+        steps.installation_start,
+        name="installation-setup-start",
+    ),
+    path(
+        "installations/<uuid:installation_id>/setup/switch/",
+        steps.installation_switch,
+        name="installation-switch",
+    ),
+    path(
+        "installations/<uuid:installation_id>/setup/problem-<reference:reference>/",
+        steps.installation_problem,
+        name="installation-problem",
+    ),
+    path(
+        "installations/<uuid:installation_id>/setup/<str:slug>/",
+        steps.installation_step,
+        name="installation-setup",
+    ),
+    # Tokens are 43 characters of base64url; anything else is answered alike, by the same view.
+    re_path(r"^s/(?P<token>[^/]+)/$", steps.open_setup_link, name="setup-link"),
+    path("setup/<uuid:link_id>/", steps.setup, name="setup"),
+    path("setup/<uuid:link_id>/problem-<reference:reference>/", steps.setup_problem, name="setup-problem"),
+    path("setup/<uuid:link_id>/<str:slug>/", steps.setup_step, name="setup-step"),
+    path("oauth/callback/<uuid:registration_id>/", steps.oauth_callback, name="oauth-callback"),
+    path("oauth/problem/<slug:code>/<reference:reference>/", steps.oauth_problem, name="oauth-problem"),
+]

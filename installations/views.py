@@ -1,0 +1,271 @@
+"""A partner's installations: the list, one of them, and what can be done with it."""
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from connectors import registry
+from connectors.models import ConnectorSettings
+from console.models import Account, Event
+from console.paging import LongPaginator, asked_for
+from console.problems import PROBLEMS, ProblemError, problem_page
+from console.tenancy import partner_member
+from installations import connecting, links
+from installations.forms import InstallationForm, ReauthoriseForm, SetupLinkForm
+from installations.models import Installation, SetupLink, Status
+
+PAGE_SIZE = 50
+SEARCH_LIMIT = 1000
+
+
+def _installation(request: HttpRequest, installation_id: UUID) -> Installation:
+    rows = Installation.objects.visible_to(request.principal).select_related("account", "partner")
+    return get_object_or_404(rows, pk=installation_id)
+
+
+def name_of(installation: Installation) -> str:
+    """The connector's name, as people say it."""
+    connector = registry.get(installation.connector)
+    return connector.name if connector else installation.connector
+
+
+@require_safe
+@partner_member
+def installations(request: HttpRequest) -> HttpResponse:
+    text, state, connector = (asked_for(request, name) for name in ("q", "state", "connector"))
+    visible = Installation.objects.visible_to(request.principal)
+    rows = visible
+    if state in Status.values:
+        rows = rows.filter(status=state)
+    if connector:
+        rows = rows.filter(connector=connector)
+    if text:
+        rows = rows.search(text, request.principal)
+    pages = LongPaginator(
+        rows,
+        PAGE_SIZE,
+        joined=["account"],
+        columns=[*Installation.TABLE_COLUMNS, "account__name"],
+        at_most=SEARCH_LIMIT if text else None,
+    )
+    page = pages.get_page(request.GET.get("page"))
+    for row in page.object_list:
+        row.connector_name = name_of(row)
+    used = visible.connectors(request.principal)
+    return render(
+        request,
+        "installations/list.html",
+        {
+            "page": page,
+            "q": text,
+            "state": state,
+            "connector": connector,
+            "states": Status.choices,
+            "connectors": [(slug, getattr(registry.get(slug), "name", slug)) for slug in used],
+            "filtered": bool(text or state or connector),
+        },
+    )
+
+
+@require_safe
+@partner_member
+def installation(request: HttpRequest, installation_id: UUID) -> HttpResponse:
+    row = _installation(request, installation_id)
+    problem = PROBLEMS.get(row.problem)
+    names = {"connector": name_of(row), "partner": row.partner.name}
+    return render(
+        request,
+        "installations/detail.html",
+        {
+            "installation": row,
+            "connector": registry.get(row.connector),
+            "reason": problem and (problem.title.format(**names), problem.what.format(**names)),
+            "method": row.auth_method and registry.get(row.connector).manifest.method(row.auth_method),
+            "open_setup": row.open_setup(),
+            "links": SetupLink.objects.visible_to(request.principal).filter(installation=row)[:20],
+            "events": Event.objects.visible_to(request.principal).filter(subject_id=row.pk)[:20],
+        },
+    )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@partner_member
+def add(request: HttpRequest) -> HttpResponse:
+    """Choose the account, then the connector, then a name: each is in the address, so that back works."""
+    accounts = Account.objects.visible_to(request.principal)
+    text = asked_for(request)
+    account_id = request.GET.get("account", "")
+    account = accounts.filter(pk=account_id).first() if _is_uuid(account_id) else None
+    if account is None:
+        found = accounts.filter(name__icontains=text)[:PAGE_SIZE]
+        return render(request, "installations/add_account.html", {"accounts": found, "q": text})
+    connector = registry.get(request.GET.get("connector", ""))
+    if connector is None:
+        found = registry.search(text)[:PAGE_SIZE]
+        return render(
+            request, "installations/add_connector.html", {"account": account, "connectors": found, "q": text}
+        )
+    new = Installation(partner=request.partner, account=account, connector=connector.slug)
+    form = InstallationForm(request.POST if request.method == "POST" else None, instance=new)
+    if request.method == "POST" and form.is_valid():
+        row = form.save()
+        Event.objects.record(
+            "installation.created", request.principal, f"{connector.name} was installed", subject=row
+        )
+        then = request.POST.get("then")
+        if then == "link":
+            return redirect("installation-link", row.pk)
+        if then == "later":
+            messages.success(
+                request, f"{connector.name} was installed in {account.name}. Set it up whenever you like."
+            )
+            return redirect("installation", row.pk)
+        return redirect("installation-setup-start", row.pk)
+    settings = (
+        ConnectorSettings.objects.visible_to(request.principal).filter(connector=connector.slug).first()
+    )
+    return render(
+        request,
+        "installations/add.html",
+        {"account": account, "connector": connector, "form": form, "settings": settings},
+        status=422 if form.errors else 200,
+    )
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@partner_member
+def edit(request: HttpRequest, installation_id: UUID) -> HttpResponse:
+    row = _installation(request, installation_id)
+    form = InstallationForm(request.POST if request.method == "POST" else None, instance=row)
+    if request.method == "POST" and form.is_valid():
+        row.save(update_fields=["name", "description"])
+        Event.objects.record(
+            "installation.edited", request.principal, "Name or description was changed", subject=row
+        )
+        messages.success(request, "Saved.")
+        return redirect("installation", row.pk)
+    context = {"installation": row, "connector": registry.get(row.connector), "form": form}
+    return render(request, "installations/edit.html", context, status=422 if form.errors else 200)
+
+
+@require_POST
+@partner_member
+def test(request: HttpRequest, installation_id: UUID) -> HttpResponse:
+    row = _installation(request, installation_id)
+    name = name_of(row)
+    try:
+        identity = connecting.test(
+            registry.get(row.connector).manifest, row, request.principal, request.reference
+        )
+    except ProblemError as error:
+        nothing = " Nothing was changed." if error.code.startswith("provider_") else ""
+        messages.error(
+            request,
+            f"{error.sentence(connector=name, partner=row.partner.name)}{nothing} "
+            f"Reference {request.reference}.",
+        )
+    else:
+        messages.success(request, f"It works: {name} answered for {identity.account_name}.")
+    return redirect("installation", row.pk)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@partner_member
+def reauthorise(request: HttpRequest, installation_id: UUID) -> HttpResponse:
+    """Ask for a new credential in place. The one in use goes on working until the new one is verified."""
+    row = _installation(request, installation_id)
+    if row.disabled_at:
+        raise ProblemError("installation_disabled")
+    form = ReauthoriseForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        setup = connecting.begin(row, request.principal)
+        connecting.choose_method(setup, row.auth_method)
+        setup.reviewed_at, setup.switch_account = timezone.now(), form.cleaned_data["switch_account"]
+        setup.save(update_fields=["reviewed_at", "switch_account"])
+        return redirect("installation-setup-start", row.pk)
+    return render(
+        request,
+        "installations/reauthorise.html",
+        {"installation": row, "connector": registry.get(row.connector), "form": form},
+    )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@partner_member
+def disconnect(request: HttpRequest, installation_id: UUID) -> HttpResponse:
+    row = _installation(request, installation_id)
+    connector = registry.get(row.connector)
+    if request.method == "POST":
+        row.disconnect()
+        Event.objects.record(
+            "installation.disconnected", request.principal, "It was disconnected", subject=row
+        )
+        note = connector.manifest.disconnect_note if connector else ""
+        messages.success(request, f"Disconnected. Its credential was destroyed here. {note}")
+        return redirect("installation", row.pk)
+    return render(request, "installations/disconnect.html", {"installation": row, "connector": connector})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@partner_member
+def delete(request: HttpRequest, installation_id: UUID) -> HttpResponse:
+    row = _installation(request, installation_id)
+    if request.method == "POST":
+        Event.objects.record(
+            "installation.deleted",
+            request.principal,
+            f"{name_of(row)} of {row.account} was deleted"[:300],
+            subject=row,
+        )
+        row.delete()
+        messages.success(request, "The installation was deleted, and its credential with it.")
+        return redirect("installations")
+    return render(
+        request, "installations/delete.html", {"installation": row, "connector": registry.get(row.connector)}
+    )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@partner_member
+def send_link(request: HttpRequest, installation_id: UUID) -> HttpResponse:
+    """Make a setup link. Its address is shown once, in the answer to this very request."""
+    row = _installation(request, installation_id)
+    if row.disabled_at:
+        return problem_page(
+            request,
+            ProblemError("installation_disabled"),
+            partner=row.partner.name,
+            action_url=reverse("installation", args=[row.pk]),
+        )
+    form = SetupLinkForm(request.POST if request.method == "POST" else None, partner=request.partner)
+    context = {"installation": row, "connector": registry.get(row.connector), "form": form}
+    if request.method == "POST" and form.is_valid():
+        context["link"], context["url"] = links.send(row, request.principal, **form.cleaned_data)
+        return render(request, "installations/link_made.html", context)
+    return render(request, "installations/link.html", context, status=422 if form.errors else 200)
+
+
+@require_POST
+@partner_member
+def revoke_link(request: HttpRequest, installation_id: UUID, link_id: UUID) -> HttpResponse:
+    row = _installation(request, installation_id)
+    link = get_object_or_404(
+        SetupLink.objects.visible_to(request.principal).filter(installation=row), pk=link_id
+    )
+    link.revoke()
+    Event.objects.record("setup_link.revoked", request.principal, "A setup link was withdrawn", subject=row)
+    messages.success(request, "The link no longer works.")
+    return redirect("installation", row.pk)

@@ -1,0 +1,157 @@
+"""The wizard's steps, derived from the manifest and from the saved rows.
+
+Nothing about the walk is kept but what the rows say: a step applies or not, is done or not, and one
+gate leads to the first that is not. The same steps serve a console user and a setup link.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.urls import reverse
+
+from connectors import registry
+from connectors.manifest import AuthMethod, Property
+from connectors.models import ConnectorSettings
+from console.tenancy import Principal
+from installations import authorization, connecting
+from installations.models import AuthorizationRequest, Installation, Setup, SetupLink, Status
+
+
+class Walk:
+    """One person's way through the setup of one installation."""
+
+    def __init__(self, principal: Principal, installation: Installation, link: SetupLink | None = None):
+        self.principal = principal
+        self.installation = installation
+        self.link = link
+        self.partner = installation.partner
+        self.connector = registry.get(installation.connector)
+        self.manifest = self.connector.manifest
+        self.settings = ConnectorSettings.objects.for_connector(
+            installation.partner_id, installation.connector
+        )
+        self.setup: Setup | None = installation.open_setup()
+        if self.setup:
+            self.setup.installation = installation
+
+    @property
+    def base_template(self) -> str:
+        return "base_customer.html" if self.link else "base_console.html"
+
+    def url(self, step: str) -> str:
+        if self.link:
+            return reverse("setup-step", args=[self.link.pk, step])
+        return reverse("installation-setup", args=[self.installation.pk, step])
+
+    @property
+    def offered(self) -> list[AuthMethod]:
+        return [self.manifest.method(type) for type in self.settings.offered_methods(self.manifest)]
+
+    @property
+    def method(self) -> AuthMethod | None:
+        """The auth method chosen, or the only one there is."""
+        offered = {method.type: method for method in self.offered}
+        if self.setup and self.setup.auth_method in offered:
+            return offered[self.setup.auth_method]
+        return next(iter(offered.values())) if len(offered) == 1 else None
+
+    @property
+    def asked(self) -> list[Property]:
+        return connecting.asked(self.manifest, self.settings, self.method.type) if self.method else []
+
+    @property
+    def is_interactive(self) -> bool:
+        return bool(self.method) and self.method.type == "authorization_code"
+
+    @property
+    def redirect_uri(self) -> str:
+        """What to register at the provider for the application that this setup uses."""
+        setup = self.setup or Setup(installation=self.installation)
+        return authorization.registration(self.settings, setup).redirect_uri
+
+    @property
+    def is_finished(self) -> bool:
+        """Connected, and nothing begun since. A link is finished for good once it led there."""
+        if self.link and self.link.completed_at:
+            return True
+        return not self.link and not self.setup and self.installation.status == Status.CONNECTED
+
+    def steps(self) -> list["Step"]:
+        return [step for step in STEPS if step.applies(self)]
+
+    def first_unfinished(self) -> "Step":
+        if self.is_finished:
+            return STEPS[-1]
+        return next((step for step in self.steps() if not step.is_done(self)), STEPS[-1])
+
+    def may_see(self, slug: str) -> bool:
+        """Steps that are done, and the first that is not, while the setup is open."""
+        if self.is_finished or slug == STEPS[-1].slug:
+            return self.is_finished and slug == STEPS[-1].slug
+        for step in self.steps():
+            if step.slug == slug:
+                return True
+            if not step.is_done(self):
+                return False
+        return False
+
+    def previous(self, slug: str) -> str | None:
+        slugs = [step.slug for step in self.steps()]
+        place = slugs.index(slug) if slug in slugs else 0
+        return self.url(slugs[place - 1]) if place else None
+
+    def progress(self, slug: str) -> list[tuple[str, str]]:
+        """Each step's title with "done", "current" or "ahead".
+
+        The address, rarely asked, is not drawn ahead.
+        """
+        steps = self.steps()
+        place = next((index for index, step in enumerate(steps) if step.slug == slug), len(steps))
+        return [
+            (step.title, "done" if index < place else "current" if index == place else "ahead")
+            for index, step in enumerate(steps)
+        ]
+
+
+def walk_of(row: AuthorizationRequest) -> Walk | None:
+    """The walk in which consent was asked for; None where its installation is deleted by now."""
+    rows = Installation.objects.select_related("account", "partner")
+    installation = rows.filter(pk=row.installation_id).first()
+    if installation is None:
+        return None
+    link = SetupLink.objects.get(pk=row.setup_link_id) if row.setup_link_id else None
+    return Walk(authorization.principal_of(row), installation, link)
+
+
+@dataclass(frozen=True)
+class Step:
+    slug: str
+    title: str
+    applies: Callable[[Walk], bool]
+    is_done: Callable[[Walk], bool]
+
+
+def _details_done(walk: Walk) -> bool:
+    setup = walk.setup
+    if not setup:
+        return False
+    if setup.token is not None:
+        return True
+    return walk.is_interactive and all(prop.name in setup.stored for prop in walk.asked if prop.required)
+
+
+STEPS = [
+    Step("review", "Review", lambda walk: True, lambda walk: bool(walk.setup and walk.setup.reviewed_at)),
+    Step("method", "Choose how", lambda walk: len(walk.offered) > 1, lambda walk: walk.method is not None),
+    Step("details", "Details", lambda walk: walk.method is None or bool(walk.asked), _details_done),
+    Step(
+        "consent",
+        "Allow access",
+        lambda walk: walk.is_interactive,
+        lambda walk: bool(walk.setup and walk.setup.token is not None),
+    ),
+    Step(
+        "address", "Address", lambda walk: bool(walk.setup and walk.setup.address_needed), lambda walk: False
+    ),
+    Step("done", "Connected", lambda walk: True, lambda walk: walk.is_finished),
+]

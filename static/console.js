@@ -1,0 +1,99 @@
+// Behaviour is asked for by data-* attributes; every page works without this file.
+(() => {
+  "use strict";
+  document.documentElement.classList.add("js");
+  const all = (selector) => document.querySelectorAll(selector);
+
+  // What changes without the focus moving is announced politely.
+  const live = document.createElement("div");
+  live.className = "hidden";
+  live.setAttribute("role", "status");
+  document.body.append(live);
+
+  // <button data-copy="#id">: copies the text, or the value, of that element.
+  const copy = async (button) => {
+    const source = document.querySelector(button.dataset.copy);
+    if (!source || button.style.minWidth) return;
+    let done = true;
+    try {
+      await navigator.clipboard.writeText(source.value ?? source.textContent.trim());
+    } catch {
+      // No clipboard without https. The older way works there; if even that fails, the text is selected.
+      if (source.select) source.select();
+      else getSelection().selectAllChildren(source);
+      done = document.execCommand("copy");
+    }
+    const before = [...button.childNodes];
+    button.style.minWidth = `${button.offsetWidth}px`;
+    button.replaceChildren(done ? "Copied" : "Press Ctrl+C");
+    live.textContent = done ? "Copied to the clipboard." : "Selected. Press Ctrl+C to copy.";
+    setTimeout(() => {
+      button.replaceChildren(...before);
+      button.style.minWidth = live.textContent = "";
+    }, 2000);
+  };
+
+  // <form data-busy="Waiting for …">: says so, and takes no second click.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (event.defaultPrevented || !form.dataset.busy) return;
+    if (form.dataset.sent) {
+      event.preventDefault();
+      return;
+    }
+    form.dataset.sent = "true";
+    const note = document.createElement("div");
+    note.className = "busy";
+    const bar = document.createElement("progress");
+    bar.setAttribute("aria-label", form.dataset.busy);
+    note.append(bar, form.dataset.busy);
+    form.append(note);
+    live.textContent = form.dataset.busy;
+    // Later, because the browser does not send the name and value of a button that is disabled.
+    setTimeout(() => {
+      event.submitter?.setAttribute("aria-busy", "true");
+      for (const button of form.querySelectorAll("button:enabled")) {
+        button.disabled = true;
+        button.dataset.busied = "true";
+      }
+    });
+  });
+  // Back in history a page returns as it was left.
+  addEventListener("pageshow", () => {
+    for (const note of all("form > .busy")) note.remove();
+    for (const form of all("form[data-sent]")) delete form.dataset.sent;
+    for (const button of all("button[data-busied]")) {
+      button.disabled = false;
+      button.removeAttribute("aria-busy");
+      delete button.dataset.busied;
+    }
+  });
+
+  const closeMenus = (event) => {
+    for (const menu of all("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+  };
+  document.addEventListener("focusin", closeMenus);
+  document.addEventListener("click", (event) => {
+    closeMenus(event);
+    const button = event.target.closest("[data-copy]");
+    if (button) copy(button);
+    // <a href="/a/page/that/asks/" data-dialog="#id">: asks here instead of there.
+    const opener = event.target.closest("[data-dialog]");
+    if (!opener) return;
+    event.preventDefault();
+    document.querySelector(opener.dataset.dialog).showModal();
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") {
+      const summary = document.querySelector("details.menu[open] > summary");
+      if (!summary) return;
+      summary.parentElement.open = false;
+      summary.focus();
+    }
+    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
+    const field = document.querySelector("input[type=search]");
+    if (!field || event.target.closest("input, select, textarea, dialog, [contenteditable]")) return;
+    event.preventDefault();
+    field.focus();
+  });
+})();

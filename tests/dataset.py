@@ -1,0 +1,160 @@
+"""Many rows and many connectors, made quickly and always alike: for the bench and for counting queries."""
+
+import random
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice, product
+from pathlib import Path
+from uuid import UUID
+
+from django.conf import settings
+from django.utils import timezone
+
+from console.models import Account, Event, Membership, Partner, User
+from console.sealed import Sealed
+from installations.models import Installation, SetupLink, Status
+
+TEMPLATE = "heartland-retail"
+BATCH = 2_000
+EVENTFUL = 5_000
+# How many of a hundred installations are in each state.
+STATES = {
+    Status.CONNECTED: 80,
+    Status.ATTENTION: 4,
+    Status.WAITING: 4,
+    Status.NOT_SET_UP: 8,
+    Status.DISCONNECTED: 4,
+}
+
+_FIRST = ["Amber", "Birch", "Cedar", "Delta", "Ember", "Fjord", "Grove", "Heron", "Indigo", "Juniper"]
+_SECOND = ["Anchor", "Bakery", "Canvas", "Depot", "Engine", "Florist", "Garden", "Harvest", "Inn", "Jewel"]
+_THIRD = ["North", "South", "East", "West", "Central", "Upper", "Lower", "Old", "New", "Great"]
+_KINDS = ["Payroll", "Bookings", "Ledger", "Parcels", "Support Desk", "Loyalty", "Payments", "Stock"]
+
+
+def _names() -> Iterator[str]:
+    """A thousand combinations, then the same ones with a number."""
+    for number in range(1, 10_000):
+        for third, first, second in product(_THIRD, _FIRST, _SECOND):
+            yield f"{third} {first} {second}{'' if number == 1 else f' {number}'}"
+
+
+def make_library(folder: Path, connectors: int = 1_000) -> list[str]:
+    """Folders of that many invented connectors, all of the template's kind; their slugs."""
+    source = settings.BASE_DIR / "connectors" / "library" / TEMPLATE
+    manifest = (source / "manifest.toml").read_text(encoding="utf-8")
+    name, aliases, categories = (
+        next(line for line in manifest.splitlines() if line.startswith(f"{key} = "))
+        for key in ("name", "aliases", "categories")
+    )
+    slugs = []
+    for number, words in enumerate(islice(_names(), connectors)):
+        kind = _KINDS[number % len(_KINDS)]
+        slug = f"{words} {kind}".lower().replace(" ", "-")
+        target = folder / slug
+        target.mkdir(parents=True)
+        text = (
+            manifest.replace(name, f'name = "{words} {kind}"')
+            .replace(aliases, f'aliases = ["{words.split()[1]}{number}"]')
+            .replace(categories, f'categories = ["{kind}", "Retail"]')
+        )
+        (target / "manifest.toml").write_text(text, encoding="utf-8")
+        for file in ("guide.md", "logo.svg"):
+            shutil.copyfile(source / file, target / file)
+        slugs.append(slug)
+    return slugs
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A partner with rows, and one member."""
+
+    partner: Partner
+    member: User
+    account_id: UUID
+    installation_id: UUID
+
+
+def fill(
+    name: str, *, accounts: int, installations: int, connectors: list[str], seed: int = 1, links: int = 0
+) -> Filled:
+    """A partner with that many accounts and installations in mixed states; some have been heard of lately.
+
+    Of the same arguments come the same rows, but for ids and times.
+    """
+    chance = random.Random(seed)
+    domain = f"{name.lower().replace(' ', '-')}.example"
+    partner = Partner.objects.create(name=name, domain=domain)
+    member = User.objects.create_user(f"member@{domain}", None)
+    Membership.objects.create(user=member, partner=partner)
+    customers = Account.objects.bulk_create(
+        (
+            Account(partner=partner, name=words, external_id=f"cust-{number}")
+            for number, words in enumerate(islice(_names(), accounts))
+        ),
+        batch_size=BATCH,
+    )
+    now = timezone.now()
+    states = chance.choices(list(STATES), weights=list(STATES.values()), k=installations)
+    rows = [
+        _installation(chance, partner, customers[number % accounts], state, connectors, number, now)
+        for number, state in enumerate(states)
+    ]
+    Installation.objects.bulk_create(rows, batch_size=BATCH)
+    Event.objects.bulk_create(
+        (
+            Event(
+                partner=partner, kind="installation.tested", actor=member.email, text=text, subject_id=row.pk
+            )
+            for row in rows[:EVENTFUL]
+            for text in ("It was installed", "The test passed")
+        ),
+        batch_size=BATCH,
+    )
+    if rows and links:
+        SetupLink.objects.bulk_create(
+            SetupLink(
+                partner=partner,
+                installation=rows[0],
+                token_digest=f"{partner.pk.hex}{number:032x}",
+                created_by=member.email,
+                expires_at=now + timedelta(days=number % 14 - 6),
+            )
+            for number in range(links)
+        )
+    return Filled(partner, member, customers[0].pk, rows[0].pk if rows else None)
+
+
+def _installation(
+    chance: random.Random,
+    partner: Partner,
+    account: Account,
+    state: Status,
+    connectors: list[str],
+    number: int,
+    now: datetime,
+) -> Installation:
+    used = state in (Status.CONNECTED, Status.ATTENTION)
+    row = Installation(
+        partner=partner,
+        account=account,
+        connector=connectors[number % len(connectors)],
+        name=f"Store {number % 997}" if number % 3 == 0 else "",
+        description="Set up for the shop floor and the back office.",
+        status=state,
+        problem="credential_rejected" if state == Status.ATTENTION else "",
+        disabled_at=now if number % 500 == 0 else None,
+        stored={"subdomain": {"at": "2026-11-23T10:00:00+00:00", "by": "somebody@example.com"}},
+    )
+    if used:
+        # As wide as a sealed value is; a list never opens one.
+        row.values = Sealed(chance.randbytes(120))
+        row.auth_method = "api_key"
+        row.discovered = {"host": f"store-{number}.retail.heartland.us"}
+        row.external_account_id = f"store-{number}.retail.heartland.us"
+        row.external_account_name = f"{account.name} no. {number}"
+        row.connected_by = "somebody@example.com"
+        row.connected_at = row.last_worked_at = now - timedelta(minutes=chance.randrange(100_000))
+    return row

@@ -1,0 +1,288 @@
+"""A connector's manifest: what is refused, in words that name file and field, and the shipped library."""
+
+import re
+from pathlib import Path
+from string import Template
+
+import pytest
+from django.conf import settings as django_settings
+
+from connectors import manifest, registry
+from connectors.guide import Guide
+from connectors.manifest import BadManifest, Manifest
+
+GOOD = """
+name = "Acme"
+summary = "Sells anvils."
+website = "https://acme.example/"
+source = ["https://dev.acme.example/"]
+
+[[auth_methods]]
+type = "api_key"
+label = "API Key"
+summary = "You paste a key."
+help_anchors = ["make-a-key"]
+
+[[auth_methods]]
+type = "authorization_code"
+label = "OAuth"
+summary = "You sign in there."
+authorization_endpoint = "https://acme.example/authorize"
+token_endpoint = "https://acme.example/token"
+
+[[properties]]
+name = "client_id"
+label = "Client ID"
+description = "Who you are there."
+level = "partner_else_account"
+auth_methods = ["authorization_code"]
+secret = false
+
+[[properties]]
+name = "subdomain"
+label = "Subdomain"
+description = "Where you are there."
+level = "account"
+auth_methods = ["api_key", "authorization_code"]
+secret = false
+fallback = true
+pattern = '[a-z]+'
+pattern_message = "Letters only."
+help_anchors = ["find-your-subdomain"]
+
+[discovery]
+url = "https://acme.example/where"
+key = "host"
+property = "host"
+pattern = '[a-z]+\\.acme\\.example'
+fallback_template = "${subdomain}.acme.example"
+
+[verification]
+url = "https://${host}/me"
+account_id = "${host}"
+account_name_url = "https://${subdomain}.acme.example/name"
+"""
+GUIDE = """
+# Partner
+
+## Register
+
+Text.
+
+# Customer
+
+## Make a key
+
+Text.
+
+## Find your subdomain
+
+Text.
+"""
+
+
+def write(library: Path, text: str = GOOD, *, slug: str = "acme", guide: str | None = GUIDE) -> Path:
+    folder = library / slug
+    folder.mkdir()
+    (folder / "manifest.toml").write_text(text)
+    (folder / "logo.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    if guide is not None:
+        (folder / "guide.md").write_text(guide)
+    return folder
+
+
+@pytest.fixture
+def library(tmp_path, settings):
+    """An empty library of its own, read anew before and after."""
+    settings.CONNECTOR_LIBRARIES = [tmp_path]
+    registry.all.cache_clear()
+    yield tmp_path
+    registry.all.cache_clear()
+
+
+def test_the_good_one_is_good(library):
+    write(library)
+    (found,) = registry.all().values()
+    assert (found.slug, found.name) == ("acme", "Acme")
+    assert registry.get("acme") is found
+    assert registry.get("other") is None
+
+
+def test_what_a_manifest_leaves_out_is_the_careful_choice(tmp_path):
+    found = manifest.load(write(tmp_path, GOOD.replace("secret = false\n", "", 1)))
+    method, prop = found.method("authorization_code"), found.property_named("client_id")
+    assert (prop.secret, prop.required, prop.fallback) == (True, True, False)
+    assert (method.token_endpoint_auth_method, method.token_request_method) == ("client_secret_basic", "POST")
+    assert (method.header, method.header_value) == ("Authorization", "Bearer ${access_token}")
+    assert method.send_response_type
+
+
+PATTERN = "pattern = '[a-z]+'\npattern_message = \"Letters only.\"\n"
+ENDPOINT = 'token_endpoint = "https://acme.example/token"\n'
+API_KEY = GOOD[GOOD.index("[[auth_methods]]") : GOOD.index('[[auth_methods]]\ntype = "auth')]
+OAUTH = GOOD[GOOD.index('[[auth_methods]]\ntype = "auth') : GOOD.index("[[properties]]")]
+METHODS = GOOD[GOOD.index("[[auth_methods]]") : GOOD.index("[discovery]")]
+FALLBACK = '${you}.acme.example"\n\n'
+TOKEN_ENDPOINT = "auth_methods.1.token_endpoint"
+# What is changed in the good one, the field that is named, and words of what is wrong with it.
+BAD = {
+    "broken TOML": ("name = ", "name = = ", "", "line 2"),
+    "TOML that ends too soon": ('"https://${host}/me"', '"https://', "", "line 48"),
+    "the same table twice": ("[verification]", "[discovery]", "", "discovery"),
+    "a name of its own": ('name = "Acme"', 'name = "Acme"\nslug = "other"', "", "slug"),
+    "an unknown key": ('name = "Acme"', 'name = "Acme"\ncolour = "red"', "colour", "not permitted"),
+    "an unknown key of a method": ('label = "OAuth"', 'lable = "x"', "auth_methods.1.lable", "not permitted"),
+    "an unknown key of a property": ("fallback = true", "back = true", "properties.1.back", "not permitted"),
+    "an unknown key of discovery": ('key = "host"', 'keys = "host"', "discovery.keys", "not permitted"),
+    "an unknown key of verification": ("account_id =", "account =", "verification.account", "not permitted"),
+    "no name": ('name = "Acme"\n', "", "name", "required"),
+    "an empty name": ('name = "Acme"', 'name = " "', "name", "at least 1"),
+    "no source": ('source = ["https://dev.acme.example/"]\n', "", "source", "required"),
+    "no label": ('label = "OAuth"\n', "", "auth_methods.1.label", "required"),
+    "no account_id": ('account_id = "${host}"\n', "", "verification.account_id", "required"),
+    "no verification": (GOOD[GOOD.index("[verification]") :], "", "verification", "required"),
+    "a number for a name": ('name = "Acme"', "name = 7", "name", "string"),
+    "an unknown method": ('type = "api_key"', 'type = "saml"', "auth_methods.0.type", "authorization_code"),
+    "an unknown level": ('level = "account"', 'level = "user"', "properties.1.level", "partner_else_account"),
+    "no token_endpoint": (ENDPOINT, "", "auth_methods.1", "token_endpoint"),
+    "no authorization_endpoint": ("authorization_endpoint =", "issuer =", "auth_methods.1", "_endpoint"),
+    "an endpoint without https": ("https://acme.example/token", "http://a/", TOKEN_ENDPOINT, "https"),
+    "an endpoint with a user": ("https://acme.example/token", "https://a@b/", TOKEN_ENDPOINT, "pattern"),
+    "an endpoint with a query": ("https://acme.example/token", "https://a/?b=c", TOKEN_ENDPOINT, "pattern"),
+    "an endpoint with a line break": ("acme.example/token", "acme.example/\\n", TOKEN_ENDPOINT, "pattern"),
+    "no method at all": (METHODS, "auth_methods = []\n", "auth_methods", "at least 1"),
+    "a method twice": (API_KEY, OAUTH, "manifest", "'authorization_code' stands here twice"),
+    "a property twice": ('"subdomain"\n', '"client_id"\n', "manifest", "'client_id' stands here twice"),
+    "a property of a method that is not here": (API_KEY, "", "manifest", "names the auth method 'api_key'"),
+    "a bad name of a property": ('"client_id"', '"Client-ID"', "properties.0.name", "pattern"),
+    "a host without a pattern": (PATTERN, "", "manifest", "'subdomain' reaches a host name and needs a"),
+    "a host that is no property": ("${host}/me", "${hots}/me", "manifest", "${hots} in https://${hots}"),
+    "a path that is no property": ("${host}/me", "${host}/${you}", "manifest", "/${you} is not a property"),
+    "an account that is no property": ('"${host}"', '"${nobody}"', "manifest", "${nobody} in ${nobody} is"),
+    "a fallback that is no property": ("${subdomain}.acme.example\"\n\n", FALLBACK, "manifest", "${you} in"),
+    "half a placeholder": ("https://${host}/me", "https://${host/me", "manifest", "https://${host/me"),
+    "a pattern that is none": ("'[a-z]+'", "'[a-z+'", "properties.1.pattern", "regular expression"),
+    "a pattern of discovery that is none": ("[a-z]+\\.", "[a-z+\\.", "discovery.pattern", "regular"),
+    "a pattern that says nothing": ('pattern_message = "Letters only."\n', "", "properties.1", "_message"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "field", "words"), BAD.values(), ids=BAD)
+def test_a_bad_manifest_is_refused_with_its_file_and_its_field(old, new, field, words, tmp_path):
+    assert GOOD.count(old) >= 1
+    folder = write(tmp_path, GOOD.replace(old, new, 1))
+    with pytest.raises(BadManifest) as refused:
+        manifest.load(folder)
+    lines = str(refused.value).splitlines()
+    assert all(line.startswith(f"{folder / 'manifest.toml'}: ") for line in lines)
+    named = f": {field}: " if field else ": "
+    assert any(named in line and words in line for line in lines), str(refused.value)
+
+
+def test_every_mistake_is_named_at_once(tmp_path):
+    folder = write(tmp_path, GOOD.replace('name = "Acme"', "nmae = 7").replace('label = "OAuth"', ""))
+    with pytest.raises(BadManifest) as refused:
+        manifest.load(folder)
+    assert {line.split(": ")[1] for line in str(refused.value).splitlines()} == {
+        "name",
+        "nmae",
+        "auth_methods.1.label",
+    }
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path):
+    folder = write(tmp_path)
+    (folder / "manifest.toml").write_bytes(b"name = '\xff'")
+    with pytest.raises(BadManifest, match=r"manifest\.toml: .*utf-8"):
+        manifest.load(folder)
+
+
+def test_a_folder_without_a_manifest_is_refused(tmp_path):
+    (tmp_path / "acme").mkdir()
+    with pytest.raises(BadManifest, match=r"acme/manifest\.toml"):
+        manifest.load(tmp_path / "acme")
+
+
+@pytest.mark.parametrize("slug", ["Acme", "acme_shop", "-acme", "acme-", "a b", "ácme"])
+def test_a_folder_whose_name_is_no_slug_is_refused(slug, tmp_path):
+    with pytest.raises(BadManifest, match="slug: String should match pattern"):
+        manifest.load(write(tmp_path, slug=slug))
+
+
+# ── the library ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("anchor", ["make-a-key", "find-your-subdomain"])
+def test_help_that_leads_nowhere_is_refused(anchor, library):
+    write(library, GOOD.replace(f'"{anchor}"', '"nowhere"'))
+    with pytest.raises(BadManifest) as refused:
+        registry.all()
+    for words in ("acme", "help_anchors", "'nowhere'", "guide.md", "register", "make-a-key"):
+        assert words in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["guide.md", "logo.svg"])
+def test_a_connector_without_its_guide_or_logo_is_refused(name, library):
+    (write(library) / name).unlink()
+    with pytest.raises(BadManifest, match=re.escape(f"acme/{name}")):
+        registry.all()
+
+
+def test_a_library_that_is_not_there_is_refused(library, settings):
+    settings.CONNECTOR_LIBRARIES = [library / "nowhere"]
+    with pytest.raises(BadManifest, match="nowhere"):
+        registry.all()
+
+
+def test_a_later_library_replaces_a_connector_of_an_earlier_one(library, settings):
+    (library / "first").mkdir()
+    (library / "second").mkdir()
+    write(library / "first")
+    write(library / "first", slug="other")
+    write(library / "second", GOOD.replace('"Acme"', '"Acme, our own"'))
+    settings.CONNECTOR_LIBRARIES = [library / "first", library / "second"]
+    assert {slug: found.name for slug, found in registry.all().items()} == {
+        "acme": "Acme, our own",
+        "other": "Acme",
+    }
+
+
+def test_files_beside_the_folders_do_not_matter(library):
+    write(library)
+    (library / "README.md").write_text("Not a connector.")
+    assert list(registry.all()) == ["acme"]
+
+
+LIBRARY = django_settings.BASE_DIR / "connectors" / "library"
+SHIPPED = sorted(folder.name for folder in LIBRARY.iterdir() if folder.is_dir())
+
+
+def test_the_shipped_library_loads():
+    registry.all.cache_clear()
+    assert set(SHIPPED) <= set(registry.all())
+    assert "heartland-retail" in SHIPPED
+
+
+@pytest.mark.parametrize("slug", SHIPPED)
+def test_a_shipped_connector_is_complete(slug):
+    found = registry.get(slug)
+    assert isinstance(found.manifest, Manifest)
+    assert found.logo.startswith(b"<svg")
+    assert b"<script" not in found.logo
+    guide = Guide((LIBRARY / slug / "guide.md").read_text("utf-8"))
+    assert {section.audience for section in guide.sections.values()} == {"partner", "customer"}
+    assert found.manifest.source
+    # A secret is never part of an address, and a property that is has a pattern.
+    templates = [found.manifest.verification.url, found.manifest.verification.account_name_url]
+    if found.manifest.discovery:
+        templates += [found.manifest.discovery.url, found.manifest.discovery.fallback_template]
+    reached = {name for template in templates for name in Template(template).get_identifiers()}
+    for prop in found.manifest.properties:
+        if prop.name in reached:
+            assert not prop.secret
+            assert prop.pattern
+    # Whatever is asked for by an auth method is explained to whoever is asked.
+    for prop in found.manifest.properties:
+        anchors = {guide.sections[anchor].audience for anchor in prop.help_anchors}
+        assert "customer" in anchors
+        assert prop.level == "account" or "partner" in anchors

@@ -1,0 +1,142 @@
+"""How often a page asks the database: twelve times at most, and no oftener for many rows than for few."""
+
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.contrib import admin
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from connectors.models import ConnectorSettings
+from console.models import Account, Event, Membership, User
+from installations.models import Installation, SetupLink, Status
+from tests import test_tenancy
+from tests.test_tenancy import NAMES, Side, address, ask, entry, undone
+
+pytestmark = pytest.mark.django_db
+
+world = test_tenancy.world
+
+MOST = 12
+FEW, SOME, MANY = 3, 20, 200
+
+
+def grow(side: Side, by: int) -> None:
+    """That many more rows of everything that a page of this partner may list."""
+    partner, now = side.partner, timezone.now()
+    accounts = Account.objects.bulk_create(
+        Account(partner=partner, name=f"Pine {uuid.uuid4()}") for _ in range(by)
+    )
+    Installation.objects.bulk_create(
+        Installation(
+            partner=partner,
+            account=account,
+            connector=f"connector-{number % 40}",
+            status=Status.values[number % len(Status.values)],
+        )
+        for number, account in enumerate([side.account] * by + accounts)
+    )
+    SetupLink.objects.bulk_create(
+        SetupLink(
+            partner=partner,
+            installation=side.installation,
+            token_digest=uuid.uuid4().hex,
+            created_by="somebody@northwind.example",
+            expires_at=now + timedelta(days=1),
+        )
+        for _ in range(by)
+    )
+    Event.objects.bulk_create(
+        Event(
+            partner=partner,
+            kind="installation.tested",
+            actor="somebody@northwind.example",
+            text="The test passed",
+            subject_id=side.installation.pk,
+        )
+        for _ in range(by)
+    )
+    ConnectorSettings.objects.bulk_create(
+        ConnectorSettings(partner=partner, connector=f"connector-{uuid.uuid4()}") for _ in range(by)
+    )
+    users = User.objects.bulk_create(
+        User(email=f"{uuid.uuid4()}@northwind.example", password="!") for _ in range(by)
+    )
+    Membership.objects.bulk_create(Membership(user=user, partner=partner) for user in users)
+
+
+def queries_of(client, url: str) -> list[str]:
+    with undone():
+        ask(client, "GET", url)
+    with undone(), CaptureQueriesContext(connection) as captured:
+        answer = ask(client, "GET", url)
+    assert answer.status_code < 500, url
+    # Savepoints are the test's own.
+    return [
+        query["sql"]
+        for query in captured.captured_queries
+        if not query["sql"].startswith(("SAVEPOINT", "ROLLBACK", "RELEASE"))
+    ]
+
+
+def hold(client, urls: list[str], side: Side) -> None:
+    """The pages keep within the bound and do not follow the rows. Raises AssertionError."""
+    asked = {}
+    for rows, more in ((FEW, FEW), (SOME, SOME - FEW), (MANY, MANY - SOME)):
+        grow(side, more)
+        asked[rows] = {url: queries_of(client, url) for url in urls}
+    for url in urls:
+        counts = {rows: len(asked[rows][url]) for rows in asked}
+        told = f"{url}: {counts}\n" + "\n".join(asked[MANY][url][: 2 * MOST])
+        assert counts[MANY] <= MOST, told
+        assert counts[FEW] == counts[SOME], told
+        # A list that is longer than a page is counted.
+        assert counts[MANY] <= counts[SOME] + 1, told
+
+
+QUERIES = {
+    "accounts": ["?q=pine", "?q=nothing", "?page=2"],
+    "account": ["?page=2"],
+    "installations": [
+        "?page=3",
+        "?state=connected",
+        "?connector=connector-1",
+        "?q=pine",
+        "?q=nothing",
+        "?q=pine&state=connected&connector=connector-1&page=2",
+    ],
+    "installation-add": ["?q=pine", "?connector=heartland-retail"],
+    "library": ["?q=retail", "?configured=empty"],
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_asks_no_oftener_for_many_rows_than_for_few(world, name):
+    side = world.northwind
+    client = entry(name).insider(side, world.colleague)
+    url = address(name, entry(name).own(side))
+    more = [f"?account={side.account.pk}"] if name == "installation-add" else []
+    hold(client, [url, *(url + query for query in [*QUERIES.get(name, []), *more])], side)
+
+
+STAFF_MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
+
+
+@pytest.mark.parametrize("model", STAFF_MODELS, ids=lambda model: model._meta.label)
+def test_a_page_of_staff_asks_no_oftener_for_many_rows_than_for_few(world, model):
+    def page(what: str, *arguments) -> str:
+        return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{what}", args=arguments)
+
+    side = world.northwind
+    urls = [page("changelist"), page("changelist") + "?q=pine", page("add")]
+    mine = {Installation: side.installation, Account: side.account, type(side.partner): side.partner}
+    if row := mine.get(model) or model.objects.first():
+        urls += [page("change", row.pk), page("history", row.pk)]
+    hold(world.staff, urls, side)
+
+
+def test_the_desk_of_staff_asks_no_oftener_for_many_rows_than_for_few(world):
+    hold(world.staff, [reverse("admin:index")], world.northwind)
