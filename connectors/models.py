@@ -8,6 +8,7 @@ from django.db import models, transaction
 from django.urls import reverse
 from django.utils import timezone
 
+from connectors import registry
 from connectors.manifest import Manifest
 from console.models import Event
 from console.sealed import SealedField
@@ -88,6 +89,7 @@ class ConnectorSettings(PartnerOwned, StoredValues):
 
     def change(self, principal: Principal, values: dict[str, Any], **fields: Any) -> None:
         """Store or remove (None) values and set the other fields, as one change on the record."""
+        connector = registry.get(self.connector)
         with transaction.atomic():
             ConnectorSettings.objects.get_or_create(
                 pk=self.pk, defaults={"partner_id": self.partner_id, "connector": self.connector}
@@ -102,7 +104,7 @@ class ConnectorSettings(PartnerOwned, StoredValues):
             Event.objects.record(
                 "connector_settings.changed",
                 principal,
-                f"Settings of {self.connector} were changed",
+                f"Settings of {connector.name if connector else self.connector} were changed",
                 subject=row,
                 stored=kept,
                 removed=removed,

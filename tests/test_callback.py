@@ -527,7 +527,7 @@ def links_of(product, count: int) -> list[str]:
 
 
 def test_of_fifty_identical_answers_at_once_one_exchanges_the_code(product):
-    backs = []
+    backs, said = [], len(product.log())
     for link in links_of(product, full(3, 100)):
         visitor = Visitor(product)
         backs.append((visitor, visitor.to_the_provider(link)))
@@ -555,7 +555,7 @@ def test_of_fifty_identical_answers_at_once_one_exchanges_the_code(product):
         'print(AuthorizationRequest.objects.filter(installation__in=rows, outcome="connected").count())'
     )
     assert set(made.split()) == {str(rounds)}
-    assert not re.search(r"ERROR|Traceback|locked", product.log())
+    assert not re.search(r"ERROR|Traceback|locked", product.log()[said:])
 
 
 def _at_once(count: int, visitor: Visitor, back: str) -> list[tuple[int, str, str]]:
