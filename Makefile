@@ -1,6 +1,6 @@
 # make run     the console at http://127.0.0.1:8000, with a demonstration partner and a stand-in for Heartland Retail
 # make test    every test
-# make bench   the figures of README.md
+# make bench   how fast the pages are, as one table
 # make lock    requirements.txt and requirements-test.txt anew, from pyproject.toml
 
 PORT ?= 8000
@@ -35,7 +35,7 @@ test: .venv/test
 bench: .venv/test
 	$(BIN)/python -m tests.bench
 
-.env:
+.env: | .venv/bin/python
 	@(umask 077; $(BIN)/python -m console.keys > .env.new && mv .env.new .env)
 
 .venv/bin/python:

@@ -123,6 +123,11 @@ class SettingsForm(PropertiesForm):
         # The default is not frozen into the row: a later manifest may improve it.
         return "" if text == self.default_scopes else text
 
+    def clean_auth_methods(self) -> list[str]:
+        # All of them is no choice: a way that a later manifest adds is offered as well.
+        chosen = self.cleaned_data["auth_methods"]
+        return [] if len(chosen) == len(self.fields["auth_methods"].choices) else chosen
+
     def advanced(self) -> dict[str, Any]:
         return {name: self.cleaned_data[name] for name in ("scopes", "auth_methods") if name in self.fields}
 

@@ -95,12 +95,18 @@ class ConnectorSettings(PartnerOwned, StoredValues):
                 pk=self.pk, defaults={"partner_id": self.partner_id, "connector": self.connector}
             )
             row = ConnectorSettings.objects.select_for_update().get(pk=self.pk)
+            before = dict(row.values or {})
             row.set_values(values, principal.actor)
-            for name, value in fields.items():
-                setattr(row, name, value)
+            changed = sorted(name for name, value in fields.items() if getattr(row, name) != value)
+            for name in changed:
+                setattr(row, name, fields[name])
             row.save()
-            removed = sorted(name for name, value in values.items() if value is None)
-            kept = sorted(name for name, value in values.items() if value is not None)
+            # By name alone: what did change, not what was sent along.
+            after = row.values or {}
+            removed = sorted(before.keys() - after.keys())
+            kept = sorted(name for name, value in after.items() if before.get(name) != value)
+            if not (removed or kept or changed):
+                return
             Event.objects.record(
                 "connector_settings.changed",
                 principal,
@@ -108,7 +114,7 @@ class ConnectorSettings(PartnerOwned, StoredValues):
                 subject=row,
                 stored=kept,
                 removed=removed,
-                fields=sorted(fields),
+                fields=changed,
             )
 
     def scopes_for(self, manifest: Manifest) -> list[str]:

@@ -18,7 +18,8 @@ class Connector:
         self.logo = logo
         self._guide_text = guide_text
         # Names before everything else, so that they come first in a search.
-        self._haystack = "\n".join([self.name, *definition.aliases, *definition.categories]).lower()
+        words = [self.name, *definition.aliases, *definition.categories, "connector"]
+        self._haystack = "\n".join(words).lower()
 
     @cached_property
     def guide(self) -> guide.Guide:

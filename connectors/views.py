@@ -24,11 +24,8 @@ def _connector(slug: str) -> registry.Connector:
 
 def _settings(request: HttpRequest, connector: registry.Connector) -> ConnectorSettings:
     """The partner's row, or an unsaved one: looking at a page stores nothing."""
-    registration_id = ConnectorSettings.registration_id(request.principal.partner_id, connector.slug)
-    found = ConnectorSettings.objects.visible_to(request.principal).filter(connector=connector.slug).first()
-    return found or ConnectorSettings(
-        id=registration_id, partner_id=request.principal.partner_id, connector=connector.slug
-    )
+    visible = ConnectorSettings.objects.visible_to(request.principal)
+    return visible.for_connector(request.principal.partner_id, connector.slug)
 
 
 @require_safe

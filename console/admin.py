@@ -27,6 +27,13 @@ class ReadOnly(admin.ModelAdmin):
     def has_change_permission(self, request, obj=None):
         return False
 
+    def has_delete_permission(self, request, obj=None):
+        # They go with what they belong to, and not by themselves.
+        own = f"{self.opts.app_label}_{self.opts.model_name}_"
+        return not request.resolver_match.url_name.startswith(own) and super().has_delete_permission(
+            request, obj
+        )
+
 
 class NewUserForm(AdminUserCreationForm):
     class Meta:

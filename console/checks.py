@@ -12,6 +12,8 @@ def refuse_wrong_keys() -> None:
     try:
         why = KeyCanary.unreadable()
         known = KeyCanary.objects.exists()
+        if known and not why:
+            KeyCanary.plant()
     except DatabaseError as error:
         raise SystemExit(f"The database cannot be read: {error}\nRun: python manage.py migrate") from error
     if why:
@@ -19,7 +21,10 @@ def refuse_wrong_keys() -> None:
             f"ENCRYPTION_KEYS does not fit this database: {why}.\nPut the key back that was used before."
         )
     if not known:
-        raise SystemExit("This database has no key canary. Run: python manage.py migrate")
+        raise SystemExit(
+            "This database has no key canary: either it was not migrated (run: python manage.py migrate), or "
+            "its key canaries were deleted, and nobody can tell any more whether these keys fit."
+        )
     try:
         registry.all()
     except BadManifest as error:

@@ -35,7 +35,8 @@ class RequestLog:
             f"/{match.route}" if match else "(no route)",
             response.status_code,
             (time.perf_counter() - started) * 1000,
-            getattr(getattr(request, "user", None), "pk", None) or "-",
+            # Only if a page has asked who it is: this line must not need the database.
+            getattr(getattr(request, "_cached_user", None), "pk", None) or "-",
             request.reference,
         )
         response["X-Request-Id"] = request.reference
@@ -72,7 +73,9 @@ class PrivatePages:
             log.error("%s ref=%s", exception, request.reference)
             exception = ProblemError("stored_value_unreadable")
         if isinstance(exception, ProblemError):
-            return problem_page(request, exception)
+            # Their page is no use to this sign-in, and leads to itself.
+            elsewhere = exception.code in ("no_partner", "partner_disabled")
+            return problem_page(request, exception, action_url="/sign-in/" if elsewhere else "/")
 
 
 class WrongMethod:

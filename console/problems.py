@@ -70,8 +70,8 @@ PROBLEMS = {
     "wrong_account": Problem(
         "That is another account",
         "This installation belongs to another {connector} account than the one that just answered. The "
-        "connection was left as it was. Sign in to the right account at {connector} and try again, or choose "
-        "to switch accounts.",
+        "connection was left as it was. Sign in to the right account at {connector} and try again. If the "
+        "account was meant to change, {partner} can allow that.",
         CUSTOMER,
     ),
     # What a provider answers
@@ -155,7 +155,7 @@ PROBLEMS = {
     "installation_disabled": Problem(
         "This installation is switched off",
         "Support switched it off. What is stored is kept.",
-        PARTNER,
+        OPERATOR,
         status=409,
     ),
     "stored_value_unreadable": Problem(
@@ -267,9 +267,15 @@ def problem_page(
     connector: str = "The application",
     partner: str = "the company that sent you",
     action_url: str = "/",
+    own: bool = False,
+    bare: bool = False,
     **context,
 ) -> HttpResponse:
-    """The page for a problem. The caller records it, under `request.reference`."""
+    """The page for a problem. The caller records it, under `request.reference`.
+
+    `own`: whoever reads this can mend it, whoever it usually is. A `bare` page is made without the request's
+    session, user and messages.
+    """
     problem = error.problem
     names = {"connector": connector, "partner": partner}
     context |= {
@@ -280,7 +286,7 @@ def problem_page(
             PARTNER: f"{partner[0].upper()}{partner[1:]} can. Give them the reference below.",
             PROVIDER: f"{connector} can. Usually it is over within minutes.",
             OPERATOR: "Whoever runs this console can. Give them the reference below.",
-        }[problem.mended_by],
+        }[CUSTOMER if own else problem.mended_by],
         "action": problem.action,
         "action_url": action_url,
         "words": error.words,
@@ -288,4 +294,4 @@ def problem_page(
         "reference": request.reference,
     }
     context.setdefault("base_template", "base_plain.html")
-    return render(request, "problem.html", context, status=problem.status)
+    return render(None if bare else request, "problem.html", context, status=problem.status)

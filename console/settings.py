@@ -24,7 +24,7 @@ SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 ENCRYPTION_KEYS = keys.parse_ring(env.str("ENCRYPTION_KEYS", default=""), secret_key=SECRET_KEY)
 
 # Redirect URIs and setup links are built from this address, never from a request's Host header.
-BASE_URL = env.str("BASE_URL").rstrip("/")
+BASE_URL = env.str("BASE_URL", **({"default": "http://127.0.0.1:8000"} if DEVELOPMENT else {})).rstrip("/")
 if not DEVELOPMENT and not BASE_URL.startswith("https://"):
     raise SystemExit("BASE_URL must begin with https:// (plain http needs DEVELOPMENT=1).")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[urlsplit(BASE_URL).hostname])
@@ -123,7 +123,12 @@ STORAGES = {
 }
 
 EMAIL_FILE_PATH = str(BASE_DIR / "var" / "mail")
-vars().update(env.email("EMAIL_URL", default=f"filemail:///{EMAIL_FILE_PATH}"))
+# A file is no mail: in production without a mail server nobody is told that something was sent.
+CAN_MAIL = DEVELOPMENT or "EMAIL_URL" in env.ENVIRON
+vars().update(
+    env.email("EMAIL_URL", default=f"filemail:///{EMAIL_FILE_PATH}" if CAN_MAIL else "dummymail://")
+)
+EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Partner Console <console@localhost>")
 
 # Cookies and transport. A __Host- cookie is bound to this very host by the browser (RFC 6265bis,

@@ -21,7 +21,7 @@ from console.paging import LongPaginator, asked_for
 from console.problems import ProblemError, problem_page
 from console.tenancy import partner_member
 from installations.models import Installation, Status
-from installations.views import name_of
+from installations.views import named
 
 PAGE_SIZE = 50
 
@@ -58,8 +58,8 @@ def home(request: HttpRequest) -> HttpResponse:
     counts = dict(visible.order_by().values_list("status").annotate(Count("pk")))
     attention = list(visible.filter(status=Status.ATTENTION).select_related("account").defer("values")[:5])
     recent = list(visible.select_related("account").defer("values")[:5])
-    for row in (*attention, *recent):
-        row.connector_name = name_of(row)
+    named(attention)
+    named(recent)
     return render(
         request,
         "console/home.html",
@@ -84,7 +84,7 @@ def home(request: HttpRequest) -> HttpResponse:
                     "Install a connector",
                     "Set it up yourself, or send your customer a link.",
                     reverse("installation-add"),
-                    bool(recent),
+                    False,
                 ),
             ],
             "events": Event.objects.visible_to(request.principal)[:6],
@@ -121,8 +121,7 @@ def account(request: HttpRequest, account_id: UUID) -> HttpResponse:
     installed = Installation.objects.visible_to(request.principal).filter(account=row)
     pages = LongPaginator(installed, PAGE_SIZE, columns=Installation.TABLE_COLUMNS)
     page = pages.get_page(request.GET.get("page"))
-    for installation in page.object_list:
-        installation.connector_name = name_of(installation)
+    for installation in named(page.object_list):
         installation.account = row
     return render(request, "console/account.html", {"account": row, "page": page})
 
@@ -173,8 +172,9 @@ def account_delete(request: HttpRequest, account_id: UUID) -> HttpResponse:
     installed = Installation.objects.visible_to(request.principal).filter(account=row).count()
     if request.method == "POST" and not installed:
         try:
-            row.delete()
-        except ProtectedError:  # a connector was installed in the meantime
+            with transaction.atomic():
+                row.delete()
+        except (ProtectedError, IntegrityError):  # a connector was installed in the meantime
             return redirect("account-delete", account_id)
         Event.objects.record(
             "account.deleted", request.principal, f"{row.name} was deleted", subject=account_id
@@ -189,7 +189,8 @@ def account_delete(request: HttpRequest, account_id: UUID) -> HttpResponse:
 def company(request: HttpRequest) -> HttpResponse:
     form = PartnerForm(request.POST if request.method == "POST" else None, instance=copy(request.partner))
     if request.method == "POST" and form.is_valid():
-        form.save()
+        # These alone: support may have paused the company since this request began.
+        form.save(commit=False).save(update_fields=["name", "domain", "return_urls"])
         Event.objects.record(
             "partner.changed", request.principal, "The company profile was changed", subject=request.partner
         )
@@ -231,7 +232,8 @@ def bad_request(request, exception=None):
 
 
 def server_error(request):
-    return problem_page(request, ProblemError("server_error"))
+    """Whatever broke may break again: this page asks neither the session nor the database."""
+    return problem_page(request, ProblemError("server_error"), bare=True)
 
 
 def csrf_failure(request, reason=""):

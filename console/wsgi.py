@@ -1,12 +1,21 @@
 """The WSGI application. It refuses to start with keys that do not open this database."""
 
 import os
+import sys
 
 from django.core.wsgi import get_wsgi_application
 
+# To gunicorn a worker that ends with 3 means: do not start another. With any other status it starts them
+# for ever, and whoever watches the process takes it for running.
+DO_NOT_START_ANOTHER = 3
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
-application = get_wsgi_application()
+try:
+    application = get_wsgi_application()
 
-from console.checks import refuse_wrong_keys  # noqa: E402 - needs the applications loaded
+    from console.checks import refuse_wrong_keys
 
-refuse_wrong_keys()
+    refuse_wrong_keys()
+except SystemExit as refusal:
+    sys.stderr.write(f"{refusal}\n")
+    raise SystemExit(DO_NOT_START_ANOTHER) from refusal

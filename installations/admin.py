@@ -94,25 +94,33 @@ class SetupLinks(ReadOnly):
     actions = ["resend", "withdraw"]
     show_full_result_count = False
 
+    def has_support_permission(self, request) -> bool:
+        """The rows are read-only for everybody; whoever may change links may act on them."""
+        return request.user.has_perm("installations.change_setuplink")
+
     @admin.action(
-        description="Resend the selected links (a new one each; the old one ends)", permissions=["view"]
+        description="Resend the selected links (a new one each; the old one ends)", permissions=["support"]
     )
     def resend(self, request, selected):
         for link in selected.select_related("installation__partner"):
             if not link.email:
                 messages.error(request, f"The {link} has no e-mail address: the partner must make a new one.")
                 continue
-            link.revoke()
-            links.send(
+            fresh, _ = links.send(
                 link.installation,
                 staff(request, link.partner_id),
                 email=link.email,
                 return_url=link.return_url,
             )
+            if not fresh.mailed:
+                fresh.revoke()
+                messages.error(request, f"The mail to {link.email} could not be sent; the old link stays.")
+                continue
+            link.revoke()
             self.log_change(request, link, f"Sent again to {link.email} as a new link.")
             messages.success(request, f"A new link went to {link.email}.")
 
-    @admin.action(description="Withdraw the selected links", permissions=["view"])
+    @admin.action(description="Withdraw the selected links", permissions=["support"])
     def withdraw(self, request, selected):
         for link in selected:
             link.revoke()

@@ -8,7 +8,7 @@ this very browser, of this client registration, and taken by exactly one request
 import logging
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
@@ -37,7 +37,7 @@ class Registration:
 
     id: UUID
     client_id: str
-    client_secret: str
+    client_secret: str = field(repr=False)
 
     @property
     def redirect_uri(self) -> str:
@@ -132,6 +132,7 @@ def answer(request: HttpRequest, registration_id: UUID) -> AuthorizationRequest:
     principal = principal_of(row)
     if not row.consume():
         AuthorizationRequest.forget_expired()
+        row.installation.stop_waiting()
         raise Refused(
             "attempt_used" if row.consumed_at or row.expires_at > timezone.now() else "attempt_expired", row
         )

@@ -46,6 +46,7 @@ def choose_method(setup: Setup, auth_method: str) -> None:
     setup.auth_method = auth_method
     setup.token, setup.address_needed = None, False
     setup.save(update_fields=["auth_method", "token", "address_needed"])
+    setup.installation.stop_waiting()
 
 
 def take_values(setup: Setup, changes: dict[str, str | None], principal: Principal) -> None:
@@ -79,18 +80,29 @@ def connect(
     try:
         identity = verify(manifest, manifest.method(setup.auth_method), token, address)
     except AddressUnknown:
-        if not Setup.objects.filter(pk=setup.pk, finished_at=None).exists():
-            raise ProblemError("attempt_revoked") from None
-        setup.token, setup.address_needed = token.to_json(), True
-        setup.save(update_fields=["auth_method", "token", "address_needed"])
+        _keep(setup, token, address_needed=True)
+        raise
+    except ProblemError as error:
+        # Neither says that the credential is wrong, and some are shown to their owner only once.
+        if error.code in ("provider_unavailable", "permission_missing"):
+            _keep(setup, token, address_needed=setup.address_needed)
         raise
     # An address entered by hand is kept only as long as the look-up fails: a later one may differ.
     fallbacks: dict[str, str | None] = {prop.name: None for prop in manifest.properties if prop.fallback}
-    _finish(setup, token, identity, fallbacks | address, principal, link)
+    _finish(manifest, setup, token, identity, fallbacks | address, principal, link)
     return identity
 
 
+def _keep(setup: Setup, token: Token, *, address_needed: bool) -> None:
+    """Hold on to a credential that could not be checked yet. Raises ProblemError if the setup was closed."""
+    if not Setup.objects.filter(pk=setup.pk, finished_at=None).exists():
+        raise ProblemError("attempt_revoked")
+    setup.token, setup.address_needed = token.to_json(), address_needed
+    setup.save(update_fields=["auth_method", "token", "address_needed"])
+
+
 def _finish(
+    manifest: Manifest,
     setup: Setup,
     token: Token,
     identity: Identity,
@@ -127,7 +139,9 @@ def _finish(
         )
         # The grant of the last time is superseded as a whole.
         CredentialVersion.objects.filter(installation=row).exclude(pk=version.pk).delete()
-        setup.set_values(address, principal.actor)
+        # What was entered for another way is of no use, and a secret of no use is not kept.
+        used = {prop.name for prop in manifest.properties if auth_method in prop.auth_methods}
+        setup.set_values({**address, **dict.fromkeys(setup.stored.keys() - used)}, principal.actor)
         row.values, row.stored = setup.values, setup.stored
         row.auth_method, row.discovered = auth_method, identity.discovered
         row.external_account_id, row.external_account_name = identity.account_id, identity.account_name
@@ -156,9 +170,10 @@ def test(manifest: Manifest, installation: Installation, principal: Principal, r
     """
     if installation.disabled_at:
         raise ProblemError("installation_disabled")
-    token = installation.current_token()
-    if token is None:
+    version = installation.current_version()
+    if version is None:
         raise ProblemError("credential_rejected", words="no credential is stored")
+    token = Token.from_json(version.token)
     try:
         identity = verify(
             manifest,
@@ -172,7 +187,7 @@ def test(manifest: Manifest, installation: Installation, principal: Principal, r
         if isinstance(error, AddressUnknown):
             error = ProblemError("provider_unavailable", words=str(error))
         if error.code in ("credential_rejected", "permission_missing", "wrong_account"):
-            installation.need_attention(error.code)
+            installation.need_attention(error.code, version)
         Event.objects.record(
             "installation.test_failed",
             principal,
@@ -183,7 +198,7 @@ def test(manifest: Manifest, installation: Installation, principal: Principal, r
             words=error.words,
         )
         raise error from None
-    installation.worked()
+    installation.worked(version)
     Event.objects.record("installation.tested", principal, "The test passed", subject=installation)
     return identity
 

@@ -1,4 +1,5 @@
 from django import forms
+from django.conf import settings
 
 from console.models import Partner
 from installations.models import Installation, SetupLink
@@ -28,6 +29,8 @@ class SetupLinkForm(forms.ModelForm):
         )
         if not partner.return_urls:
             del self.fields["return_url"]
+        if not settings.CAN_MAIL:
+            del self.fields["email"]
 
 
 class ReauthoriseForm(forms.Form):

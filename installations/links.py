@@ -5,6 +5,8 @@ token leaves the address at once (RFC 9700, section 4.2), so that it stands in n
 Referer; the cookie that takes its place is signed and names the link alone.
 """
 
+import logging
+from smtplib import SMTPException
 from uuid import UUID
 
 from django.conf import settings
@@ -22,6 +24,7 @@ from console.tenancy import Principal
 from installations.models import Installation, SetupLink
 
 SALT = "installations.setup-link"
+log = logging.getLogger("installations.links")
 
 
 def cookie_name(link_id: UUID) -> str:
@@ -29,10 +32,7 @@ def cookie_name(link_id: UUID) -> str:
 
 
 def open_link(request: HttpRequest, token: str) -> SetupLink:
-    """The live link with this token. Raises ProblemError: unknown, expired, withdrawn, too many tries.
-
-    A completed link opens too: its page says what is connected.
-    """
+    """The link with this token, live or not. Raises ProblemError: unknown, too many tries."""
     address = client_address(request)
     throttle.check(f"link:{address}", per_minute=20)
     link = (
@@ -44,7 +44,6 @@ def open_link(request: HttpRequest, token: str) -> SetupLink:
         # Only failures count: a customer who opens a good link often is no guesser.
         throttle.spend(f"link:{address}", per_minute=20)
         raise ProblemError("link_unknown")
-    refuse_closed(link)
     return link
 
 
@@ -55,17 +54,21 @@ def find(link_id: UUID) -> SetupLink | None:
 
 
 def refuse_closed(link: SetupLink) -> None:
-    """Raise ProblemError where the link may no longer be walked."""
+    """Raise ProblemError where the link may no longer be walked.
+
+    A completed link may: its page says what is connected.
+    """
     if link.state in ("expired", "revoked") or not link.partner.is_active:
         raise ProblemError("link_expired" if link.state == "expired" else "link_revoked")
     if link.installation.disabled_at:
         raise ProblemError("installation_disabled")
 
 
-def remember(response: HttpResponse, link: SetupLink) -> HttpResponse:
+def remember(response: HttpResponse, link: SetupLink, *, reviewed: bool = False) -> HttpResponse:
+    """Let this browser in, and know whether a person at it has seen what will be connected, and for whom."""
     response.set_cookie(
         cookie_name(link.pk),
-        signing.dumps(link.pk.hex, salt=SALT),
+        signing.dumps([link.pk.hex, reviewed], salt=SALT),
         max_age=settings.SETUP_LINK_DAYS * 24 * 3600,
         secure=settings.SECURE,
         httponly=True,
@@ -74,33 +77,40 @@ def remember(response: HttpResponse, link: SetupLink) -> HttpResponse:
     return response
 
 
-def remembered(request: HttpRequest, link_id: UUID) -> bool:
-    """Whether this browser has opened that link."""
+def remembered(request: HttpRequest, link_id: UUID) -> tuple[bool, bool]:
+    """Whether this browser has opened that link, and whether it has shown the review."""
     try:
-        return signing.loads(request.COOKIES.get(cookie_name(link_id), ""), salt=SALT) == link_id.hex
+        link, reviewed = signing.loads(request.COOKIES.get(cookie_name(link_id), ""), salt=SALT)
     except signing.BadSignature:
-        return False
+        return False, False
+    return link == link_id.hex, reviewed
 
 
 def send(
     installation: Installation, principal: Principal, *, email: str = "", return_url: str = ""
 ) -> tuple[SetupLink, str]:
-    """Issue a link, mail it where an address is given, and note it. The address of it is not kept."""
+    """Issue a link, mail it where an address is given, and note it. Its own address is not kept.
+
+    A mail that cannot be sent is said in `link.mailed`; the link itself is good.
+    """
     link, url = SetupLink.issue(installation, by=principal.actor, email=email, return_url=return_url)
-    connector = registry.get(installation.connector)
-    if email:
-        context = {"partner": installation.partner, "connector": connector, "url": url, "link": link}
-        send_mail(
-            f"{installation.partner.name}: connect {connector.name}",
-            render_to_string("installations/setup_link_mail.txt", context),
-            None,
-            [email],
-        )
-    Event.objects.record(
-        "setup_link.issued",
-        principal,
-        f"A setup link was sent to {email}" if email else "A setup link was made",
-        subject=installation,
-        link=str(link.pk),
-    )
+    link.mailed = bool(email) and _mail(link, url)
+    told = f"A setup link was sent to {email}" if link.mailed else "A setup link was made"
+    if email and not link.mailed:
+        told = f"A setup link was made; it could not be mailed to {email}"
+    Event.objects.record("setup_link.issued", principal, told, subject=installation, link=str(link.pk))
     return link, url
+
+
+def _mail(link: SetupLink, url: str) -> bool:
+    installation = link.installation
+    connector = registry.get(installation.connector)
+    context = {"partner": installation.partner, "connector": connector, "url": url, "link": link}
+    text = render_to_string("installations/setup_link_mail.txt", context)
+    try:
+        send_mail(f"{installation.partner.name}: connect {connector.name}", text, None, [link.email])
+    except (OSError, SMTPException) as error:
+        # Not the error's own words: a mail server repeats what it was sent.
+        log.error("a setup link could not be mailed: %s", type(error).__name__)
+        return False
+    return True

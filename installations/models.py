@@ -104,7 +104,9 @@ class Installation(PartnerOwned, StoredValues):
         "name",
         "status",
         "disabled_at",
+        "problem",
         "external_account_name",
+        "connected_by",
         "last_worked_at",
     ]
 
@@ -142,8 +144,11 @@ class Installation(PartnerOwned, StoredValues):
     def state_label(self) -> str:
         return "Switched off" if self.disabled_at else self.get_status_display()
 
+    def current_version(self) -> "CredentialVersion | None":
+        return CredentialVersion.objects.filter(current_of__installation=self).first()
+
     def current_token(self) -> Token | None:
-        version = CredentialVersion.objects.filter(current_of__installation=self).first()
+        version = self.current_version()
         return Token.from_json(version.token) if version else None
 
     def wait_for_consent(self) -> None:
@@ -153,15 +158,18 @@ class Installation(PartnerOwned, StoredValues):
     def stop_waiting(self) -> None:
         Installation.objects.filter(pk=self.pk, status=Status.WAITING).update(status=Status.NOT_SET_UP)
 
-    def worked(self) -> None:
-        Installation.objects.filter(pk=self.pk, status__in=[Status.CONNECTED, Status.ATTENTION]).update(
-            status=Status.CONNECTED, problem="", last_worked_at=timezone.now()
-        )
+    def worked(self, version: "CredentialVersion") -> bool:
+        """Note that this version of the credential works. False where another one took its place."""
+        return self._seen(version, status=Status.CONNECTED, problem="", last_worked_at=timezone.now())
 
-    def need_attention(self, problem: str) -> None:
-        Installation.objects.filter(pk=self.pk, status__in=[Status.CONNECTED, Status.ATTENTION]).update(
-            status=Status.ATTENTION, problem=problem
-        )
+    def need_attention(self, problem: str, version: "CredentialVersion") -> bool:
+        """Note what is wrong with this version. False where another one took its place: it is not blamed."""
+        return self._seen(version, status=Status.ATTENTION, problem=problem)
+
+    def _seen(self, version: "CredentialVersion", **found) -> bool:
+        states = [Status.CONNECTED, Status.ATTENTION]
+        rows = Installation.objects.filter(pk=self.pk, status__in=states, credential__current=version)
+        return bool(rows.update(**found))
 
     def disconnect(self) -> None:
         """Destroy the credential and what was asked at the installation; the row and its record stay."""
@@ -175,6 +183,13 @@ class Installation(PartnerOwned, StoredValues):
             row.values, row.stored = None, {}
             row.status, row.problem = Status.DISCONNECTED, ""
             row.save(update_fields=["values", "stored", "status", "problem"])
+
+    def remove(self) -> None:
+        """Delete the installation with all that it holds."""
+        with transaction.atomic():
+            # Locked first, as a setup that finishes at this moment does.
+            for row in Installation.objects.select_for_update().filter(pk=self.pk):
+                row.delete()
 
     def set_disabled(self, disabled: bool) -> None:
         Installation.objects.filter(pk=self.pk).update(disabled_at=timezone.now() if disabled else None)
@@ -304,6 +319,7 @@ class SetupLink(PartnerOwned):
 
     def revoke(self) -> None:
         SetupLink.objects.filter(pk=self.pk, revoked_at=None).update(revoked_at=timezone.now())
+        Installation(pk=self.installation_id).stop_waiting()
 
 
 class AuthorizationRequest(PartnerOwned):
@@ -320,7 +336,8 @@ class AuthorizationRequest(PartnerOwned):
     registration_id = models.UUIDField()
     state_digest = models.CharField(max_length=64, unique=True, editable=False)
     browser_digest = models.CharField(max_length=64, editable=False)
-    # {"code_verifier": "…"}; emptied when the answer arrives or is too late (RFC 7636, section 7.1).
+    # {"code_verifier": "…"}; emptied when the answer arrives, or at the next request once it is too late
+    # (RFC 7636, section 7.1).
     verifier = SealedField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
@@ -329,7 +346,11 @@ class AuthorizationRequest(PartnerOwned):
     outcome = models.CharField(max_length=50, blank=True)
 
     class Meta:
-        indexes = [models.Index(fields=["expires_at"], name="request_by_expiry")]
+        indexes = [
+            models.Index(
+                fields=["expires_at"], name="request_by_expiry", condition=models.Q(verifier__isnull=False)
+            )
+        ]
 
     def __str__(self) -> str:
         return f"request of {self.created_at:%Y-%m-%d %H:%M}"

@@ -38,19 +38,24 @@ def quiet(view, policy: str = "no-referrer"):
 @require_safe
 @quiet
 def open_setup_link(request: HttpRequest, token: str) -> HttpResponse:
+    link = None
     try:
         link = links.open_link(request, token)
+        links.refuse_closed(link)
     except ProblemError as error:
         # The same address again: to name it would echo what a guesser sent.
-        return problem_page(request, error, action_url="")
-    return links.remember(redirect("setup", link.pk, permanent=False), link)
+        known = {"partner": link.partner.name} if link else {}
+        return problem_page(request, error, action_url="", **known)
+    _, reviewed = links.remembered(request, link.pk)
+    return links.remember(redirect("setup", link.pk, permanent=False), link, reviewed=reviewed)
 
 
 def customer(view):
     """A page of a setup link. The browser must have opened the link; the link must be live or completed."""
 
     def wrapper(request: HttpRequest, link_id: UUID, *args, **kwargs):
-        if not links.remembered(request, link_id):
+        opened, reviewed = links.remembered(request, link_id)
+        if not opened:
             return problem_page(request, ProblemError("link_closed_browser"), action_url="")
         link = links.find(link_id)
         if link is None:
@@ -59,7 +64,7 @@ def customer(view):
             links.refuse_closed(link)
         except ProblemError as error:
             return problem_page(request, error, partner=link.partner.name, action_url=request.path)
-        walk = Walk(authorization.link_principal(link), link.installation, link)
+        walk = Walk(authorization.link_principal(link), link.installation, link, reviewed=reviewed)
         return view(request, walk, *args, **kwargs)
 
     # These have forms: under "no-referrer" a browser says `Origin: null` when it sends one, and the
@@ -147,12 +152,16 @@ def problem_shown(request: HttpRequest, walk: Walk, reference: str) -> HttpRespo
     if code not in PROBLEMS:
         raise Http404(f"no problem {code}")
     request.reference = reference
+    # Whoever typed the application's credentials here can mend them here.
+    own = code == "invalid_client" and any(prop.name == "client_secret" for prop in walk.asked)
+    onward = "details" if own and walk.may_see("details") else walk.first_unfinished().slug
     return problem_page(
         request,
         ProblemError(code, words=event.details.get("words", "")),
         connector=walk.connector.name,
         partner=walk.partner.name,
-        action_url=walk.url(walk.first_unfinished().slug),
+        own=own,
+        action_url=walk.url(onward),
         base_template=walk.base_template,
         walk=walk,
         installation=walk.installation,
@@ -167,8 +176,9 @@ def review(request: HttpRequest, walk: Walk) -> HttpResponse:
         setup = connecting.begin(walk.installation, walk.principal)
         setup.reviewed_at = timezone.now()
         setup.save(update_fields=["reviewed_at"])
-        walk.setup = setup
-        return start(request, walk)
+        walk.setup, walk.reviewed = setup, True
+        onward = start(request, walk)
+        return links.remember(onward, walk.link, reviewed=True) if walk.link else onward
     return page(request, walk, "review")
 
 
@@ -227,9 +237,10 @@ def consent(request: HttpRequest, walk: Walk) -> HttpResponse:
         scopes=[(scope, labels.get(scope, "")) for scope in walk.settings.scopes_for(walk.manifest)],
         anchors=set(walk.method.help_anchors),
     )
-    # Browsers hold a form's redirects against form-action as well, so this one page names the provider.
+    # Browsers hold a form's redirects against form-action as well, and a provider may lead on to the
+    # sign-in of another origin: this one page, which shows nothing that others wrote, allows https.
     origin = "/".join(endpoint.split("/")[:3])
-    response._csp_update = {"form-action": [SELF, origin]}
+    response._csp_update = {"form-action": [SELF, "https:", origin]}
     return response
 
 
@@ -250,7 +261,14 @@ def address(request: HttpRequest, walk: Walk) -> HttpResponse:
         except AddressUnknown:
             form.add_error(fallbacks[0].name, "No account was found at this address.")
         except ProblemError as error:
-            if error.code not in ("credential_rejected", "provider_answer_unreadable"):
+            # A mistyped address has no server, or another's.
+            nobody_there = isinstance(error.__cause__, http.Unreachable) and error.__cause__.kind in (
+                "address",
+                "connection",
+                "dns",
+                "tls",
+            )
+            if not nobody_there and error.code not in ("credential_rejected", "provider_answer_unreadable"):
                 raise
             _note(request, walk, error)
             form.add_error(
@@ -259,6 +277,25 @@ def address(request: HttpRequest, walk: Walk) -> HttpResponse:
             )
     anchors = {anchor for prop in fallbacks for anchor in prop.help_anchors}
     return page(request, walk, "address", 422 if form.errors else 200, form=form, anchors=anchors)
+
+
+def check(request: HttpRequest, walk: Walk) -> HttpResponse:
+    """A credential that is there, and could not be checked when it came."""
+    if request.method == "POST" and request.POST.get("then") == "another":
+        connecting.choose_method(walk.setup, walk.setup.auth_method)
+        return start(request, walk)
+    if request.method == "POST":
+        try:
+            token = Token.from_json(walk.setup.token)
+            connecting.connect(walk.manifest, walk.setup, token, walk.principal, walk.link)
+            return redirect(walk.url("done"))
+        except AddressUnknown:
+            return redirect(walk.url("address"))
+        except ProblemError as error:
+            if error.code == "credential_rejected":
+                connecting.choose_method(walk.setup, walk.setup.auth_method)
+            raise
+    return page(request, walk, "check")
 
 
 def done(request: HttpRequest, walk: Walk) -> HttpResponse:
@@ -302,6 +339,7 @@ PAGES: dict[str, Callable[[HttpRequest, Walk], HttpResponse]] = {
     "details": details,
     "consent": consent,
     "address": address,
+    "check": check,
     "done": done,
 }
 METHODS = ["GET", "HEAD", "POST"]

@@ -1,5 +1,6 @@
 """A partner's installations: the list, one of them, and what can be done with it."""
 
+from collections.abc import Iterable
 from uuid import UUID
 
 from django.contrib import messages
@@ -34,6 +35,15 @@ def name_of(installation: Installation) -> str:
     return connector.name if connector else installation.connector
 
 
+def named(rows: Iterable[Installation]) -> list[Installation]:
+    """The rows, each with what a table of installations says in words."""
+    for row in rows:
+        row.connector_name = name_of(row)
+        problem = PROBLEMS.get(row.problem)
+        row.reason = problem.title.format(connector=row.connector_name, partner="") if problem else ""
+    return list(rows)
+
+
 @require_safe
 @partner_member
 def installations(request: HttpRequest) -> HttpResponse:
@@ -54,8 +64,7 @@ def installations(request: HttpRequest) -> HttpResponse:
         at_most=SEARCH_LIMIT if text else None,
     )
     page = pages.get_page(request.GET.get("page"))
-    for row in page.object_list:
-        row.connector_name = name_of(row)
+    named(page.object_list)
     used = visible.connectors(request.principal)
     return render(
         request,
@@ -195,6 +204,8 @@ def reauthorise(request: HttpRequest, installation_id: UUID) -> HttpResponse:
         connecting.choose_method(setup, row.auth_method)
         setup.reviewed_at, setup.switch_account = timezone.now(), form.cleaned_data["switch_account"]
         setup.save(update_fields=["reviewed_at", "switch_account"])
+        if request.POST.get("then") == "link":
+            return redirect("installation-link", row.pk)
         return redirect("installation-setup-start", row.pk)
     return render(
         request,
@@ -224,13 +235,13 @@ def disconnect(request: HttpRequest, installation_id: UUID) -> HttpResponse:
 def delete(request: HttpRequest, installation_id: UUID) -> HttpResponse:
     row = _installation(request, installation_id)
     if request.method == "POST":
+        row.remove()
         Event.objects.record(
             "installation.deleted",
             request.principal,
             f"{name_of(row)} of {row.account} was deleted"[:300],
-            subject=row,
+            subject=installation_id,
         )
-        row.delete()
         messages.success(request, "The installation was deleted, and its credential with it.")
         return redirect("installations")
     return render(

@@ -20,10 +20,19 @@ from installations.models import AuthorizationRequest, Installation, Setup, Setu
 class Walk:
     """One person's way through the setup of one installation."""
 
-    def __init__(self, principal: Principal, installation: Installation, link: SetupLink | None = None):
+    def __init__(
+        self,
+        principal: Principal,
+        installation: Installation,
+        link: SetupLink | None = None,
+        *,
+        reviewed: bool = True,
+    ):
         self.principal = principal
         self.installation = installation
         self.link = link
+        # Whether this person has: what a mail scanner or a colleague pressed is not for them.
+        self.reviewed = reviewed
         self.partner = installation.partner
         self.connector = registry.get(installation.connector)
         self.manifest = self.connector.manifest
@@ -141,7 +150,12 @@ def _details_done(walk: Walk) -> bool:
 
 
 STEPS = [
-    Step("review", "Review", lambda walk: True, lambda walk: bool(walk.setup and walk.setup.reviewed_at)),
+    Step(
+        "review",
+        "Review",
+        lambda walk: True,
+        lambda walk: bool(walk.reviewed and walk.setup and walk.setup.reviewed_at),
+    ),
     Step("method", "Choose how", lambda walk: len(walk.offered) > 1, lambda walk: walk.method is not None),
     Step("details", "Details", lambda walk: walk.method is None or bool(walk.asked), _details_done),
     Step(
@@ -152,6 +166,12 @@ STEPS = [
     ),
     Step(
         "address", "Address", lambda walk: bool(walk.setup and walk.setup.address_needed), lambda walk: False
+    ),
+    Step(
+        "check",
+        "Check",
+        lambda walk: bool(walk.setup and walk.setup.token is not None and not walk.setup.address_needed),
+        lambda walk: False,
     ),
     Step("done", "Connected", lambda walk: True, lambda walk: walk.is_finished),
 ]

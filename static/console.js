@@ -10,17 +10,16 @@
   live.setAttribute("role", "status");
   document.body.append(live);
 
-  // <button data-copy="#id">: copies the text, or the value, of that element.
+  // <button data-copy="#id">: copies the text of that element.
   const copy = async (button) => {
     const source = document.querySelector(button.dataset.copy);
     if (!source || button.style.minWidth) return;
     let done = true;
     try {
-      await navigator.clipboard.writeText(source.value ?? source.textContent.trim());
+      await navigator.clipboard.writeText(source.textContent.trim());
     } catch {
       // No clipboard without https. The older way works there; if even that fails, the text is selected.
-      if (source.select) source.select();
-      else getSelection().selectAllChildren(source);
+      getSelection().selectAllChildren(source);
       done = document.execCommand("copy");
     }
     const before = [...button.childNodes];
@@ -77,11 +76,6 @@
     closeMenus(event);
     const button = event.target.closest("[data-copy]");
     if (button) copy(button);
-    // <a href="/a/page/that/asks/" data-dialog="#id">: asks here instead of there.
-    const opener = event.target.closest("[data-dialog]");
-    if (!opener) return;
-    event.preventDefault();
-    document.querySelector(opener.dataset.dialog).showModal();
   });
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") {
@@ -92,7 +86,7 @@
     }
     if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
     const field = document.querySelector("input[type=search]");
-    if (!field || event.target.closest("input, select, textarea, dialog, [contenteditable]")) return;
+    if (!field || event.target.closest("input, select, textarea, [contenteditable]")) return;
     event.preventDefault();
     field.focus();
   });

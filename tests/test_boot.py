@@ -4,6 +4,7 @@ import base64
 import os
 import subprocess
 import sys
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -175,6 +176,8 @@ def test_the_demonstration_is_not_made_in_production():
 
 # ── the server and its database ─────────────────────────────────────────────────────────────────
 
+# What gunicorn takes for "do not start another".
+REFUSED = 3
 START = ("-c", "import console.wsgi; print('started')")
 STORE = """
 from console.models import Partner
@@ -203,6 +206,36 @@ def database(tmp_path_factory) -> str:
     return url
 
 
+def copy_of(database: str) -> str:
+    source = Path(database.removeprefix("sqlite:///"))
+    copy = source.with_name(f"{uuid.uuid4()}.sqlite3")
+    copy.write_bytes(source.read_bytes())
+    return f"sqlite:///{copy}"
+
+
+def test_a_key_put_in_front_is_known_from_its_first_start_on(database):
+    """Another key under its name would seal what nobody opens later; so would leaving it out."""
+    url = copy_of(database)
+    for ring, expected in (
+        (f"k2:{SECOND},k1:{FIRST}", 0),
+        (f"k2:{encoded(3, 32)},k1:{FIRST}", REFUSED),
+        (f"k1:{FIRST}", REFUSED),
+        (f"k1:{FIRST},k2:{SECOND}", 0),
+    ):
+        status, said = run(*START, ENCRYPTION_KEYS=ring, DATABASE_URL=url)
+        assert status == expected, said
+
+
+def test_the_server_as_it_is_deployed_ends_and_is_not_started_again_and_again(database):
+    serve = ("-m", "gunicorn", "console.wsgi", "--bind", "127.0.0.1:0", "--worker-class", "gthread")
+    wrong = {"ENCRYPTION_KEYS": f"k1:{SECOND}", "DATABASE_URL": copy_of(database)}
+    for changes in (wrong, {"ENCRYPTION_KEYS": ""}):
+        status, said = run(*serve, **changes)
+        assert status != 0
+        assert "ENCRYPTION_KEYS" in said
+        assert said.count("Booting worker") <= 1
+
+
 def test_the_server_starts_only_with_the_keys_of_its_database(database):
     rings = {
         f"k1:{FIRST}": "",
@@ -211,9 +244,11 @@ def test_the_server_starts_only_with_the_keys_of_its_database(database):
         f"k2:{SECOND}": "sealed with the key 'k1', which is not in ENCRYPTION_KEYS",
         f"k2:{FIRST}": "sealed with the key 'k1', which is not in ENCRYPTION_KEYS",
     }
-    answers = run_all(*((START, {"ENCRYPTION_KEYS": ring, "DATABASE_URL": database}) for ring in rings))
+    answers = run_all(
+        *((START, {"ENCRYPTION_KEYS": ring, "DATABASE_URL": copy_of(database)}) for ring in rings)
+    )
     for why, (status, said) in zip(rings.values(), answers, strict=True):
-        assert (status, "started" in said) == ((1, False) if why else (0, True)), said
+        assert (status, "started" in said) == ((REFUSED, False) if why else (0, True)), said
         if why:
             assert f"ENCRYPTION_KEYS does not fit this database: {why}." in said
             assert "Put the key back that was used before." in said
@@ -245,20 +280,18 @@ def test_the_server_does_not_start_without_its_tables(tmp_path):
     empty = f"sqlite:///{tmp_path / 'empty.sqlite3'}"
     nowhere = f"sqlite:///{tmp_path / 'no' / 'such' / 'folder.sqlite3'}"
     for status, said in run_all((START, {"DATABASE_URL": empty}), (START, {"DATABASE_URL": nowhere})):
-        assert status == 1
+        assert status == REFUSED
         assert "The database cannot be read" in said
         assert "manage.py migrate" in said
         assert "Traceback" not in said
 
 
-def test_the_server_does_not_start_without_a_canary(database, tmp_path):
-    copy = tmp_path / "copy.sqlite3"
-    copy.write_bytes(Path(database.removeprefix("sqlite:///")).read_bytes())
-    url = f"sqlite:///{copy}"
+def test_the_server_does_not_start_without_a_canary(database):
+    url = copy_of(database)
     forget = "from console.models import KeyCanary; KeyCanary.objects.all().delete()"
     assert run(*shell(forget), DATABASE_URL=url)[0] == 0
     status, said = run(*START, DATABASE_URL=url)
-    assert status == 1
+    assert status == REFUSED
     assert "no key canary" in said
     assert "Traceback" not in said
 
@@ -268,7 +301,7 @@ def test_the_server_does_not_start_with_a_broken_library(database, tmp_path):
     (tmp_path / "acme" / "manifest.toml").write_text("name = ")
     library = str(tmp_path)
     status, said = run(*START, DATABASE_URL=database, CONNECTOR_LIBRARIES=library)
-    assert status == 1
+    assert status == REFUSED
     assert str(tmp_path / "acme" / "manifest.toml") in said
     assert "Traceback" not in said
 

@@ -105,8 +105,7 @@ class Visitor:
         assert page.title().strip(), f"{page.url} has no title"
         if not self.runs_scripts:
             return self  # axe is a script, and would be waited for without end
-        # A phone has the same colours: both schemes are looked at on the desktop.
-        for scheme in ("light", "dark") if self.viewport == DESKTOP else ("light",):
+        for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             found = Axe().run(page)
             assert found.violations_count == 0, f"{page.url} in {scheme}\n{found.generate_report()}"

@@ -680,3 +680,48 @@ def test_the_server_says_whether_it_works(db):
 def test_somebody_new_at_a_partner_sees_what_is_there(owner, account):
     new = person("new@northwind.example", owner.partner)
     assert account.name in text_of(new.client.get("/accounts/"))
+
+
+def test_the_founding_documents_own_words_find_the_connector(owner):
+    page = owner.client.get("/connectors/library/", {"q": "Heartland Retail Connector"}).content.decode()
+    assert "Edit Heartland Retail" in page
+
+
+def test_a_company_that_support_pauses_meanwhile_stays_paused(owner, monkeypatch):
+    from console.forms import PartnerForm
+
+    real = PartnerForm.is_valid
+
+    def pause_meanwhile(form):
+        Partner.objects.update(is_active=False)
+        return real(form)
+
+    monkeypatch.setattr(PartnerForm, "is_valid", pause_meanwhile)
+    owner.client.post("/company/", {"name": "Northwind", "domain": "northwind.example", "return_urls": ""})
+    owner.partner.refresh_from_db()
+    assert (owner.partner.name, owner.partner.is_active) == ("Northwind", False)
+
+
+def test_the_record_says_what_changed_and_not_what_was_sent_along(owner):
+    url = "/connectors/library/heartland-retail/settings/"
+    both = {"auth_methods": ["api_key", "authorization_code"]}
+    owner.client.post(url, {"client_id": "one", **both})
+    owner.client.post(url, {"client_id": "one", **both})
+    events = Event.objects.filter(kind="connector_settings.changed")
+    assert [event.details for event in events] == [{"stored": ["client_id"], "removed": [], "fields": []}]
+
+
+def test_a_fault_that_reaches_the_session_too_still_ends_in_a_page_of_ours(owner, monkeypatch):
+    """The page for errors asks nothing of what may be broken."""
+    from django.contrib.sessions.backends.db import SessionStore
+    from django.db import OperationalError
+
+    def broken(self):
+        raise OperationalError("the database is gone")
+
+    owner.client.raise_request_exception = False
+    monkeypatch.setattr(SessionStore, "load", broken)
+    answer = owner.client.get("/accounts/")
+    assert answer.status_code == 500
+    assert "Something went wrong on our side" in answer.content.decode()
+    assert answer["X-Request-Id"]

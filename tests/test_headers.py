@@ -125,7 +125,7 @@ def test_every_route_says_all_of_it_by_every_method_to_everybody(world, name):
                 check(answer, quiet=name in QUIET and answer.status_code != 405)
 
 
-def test_only_the_page_that_leads_to_the_provider_names_it(world):
+def test_only_the_page_that_leads_to_the_provider_lets_a_form_lead_there(world):
     side = world.northwind
     ConnectorSettings.objects.get(partner=side.partner).change(
         side.member.principal, {"client_secret": "stored"}
@@ -136,7 +136,7 @@ def test_only_the_page_that_leads_to_the_provider_names_it(world):
         check(ask(side.customer, "GET", f"{base}{step}/"), quiet=True)
     page = ask(side.customer, "GET", f"{base}consent/")
     assert page.status_code == 200
-    check(page, form_action="'self' https://retail.heartland.us", quiet=True)
+    check(page, form_action="'self' https: https://retail.heartland.us", quiet=True)
     away = ask(side.customer, "POST", f"{base}consent/")
     assert away.status_code == 303
     check(away, quiet=True)

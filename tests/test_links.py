@@ -82,6 +82,8 @@ def person_connects(path: str, heartland) -> bool:
     """Someone with an API token in hand goes from the link to the closing page."""
     browser = Client(HTTP_HOST="console.test")
     base = browser.get(path).headers["Location"]
+    # Whatever a robot pressed before: a person sees first what will be connected, and for whom.
+    assert browser.get(base).headers["Location"] == f"{base}review/"
     browser.post(f"{base}review/")
     browser.post(f"{base}method/", {"auth_method": "api_key"})
     answer = browser.post(f"{base}details/", {"access_token": heartland.token()})
@@ -118,7 +120,10 @@ def test_a_robot_that_asks_for_consent_does_not_burn_the_link(account, heartland
         robot.post(f"{base}method/", {"auth_method": "authorization_code"})
         ask(robot, base)
     person = Client(HTTP_HOST="console.test")
-    assert ask(person, person.get(path).headers["Location"]).finish()
+    base = person.get(path).headers["Location"]
+    assert person.post(f"{base}consent/").headers["Location"] == f"{base}review/"
+    person.post(f"{base}review/")
+    assert ask(person, base).finish()
     assert AuthorizationRequest.objects.count() == 6
 
 

@@ -202,3 +202,74 @@ def test_a_setup_link_is_mailed_and_its_address_is_in_no_table(heartland, owner,
     url = re.search(r"http://console.test/s/[^/]+/", answer.content.decode()).group()
     assert mail.outbox[0].to == ["manager@harbor.example"]
     assert url in mail.outbox[0].body
+
+
+def test_a_token_that_could_not_be_checked_is_kept_and_checked_again(heartland, installation):
+    browser, link, _ = open_link(installation)
+    base = f"/setup/{link.pk}/"
+    browser.post(f"{base}review/")
+    browser.post(f"{base}method/", {"auth_method": "api_key"})
+    heartland.switch(whoami_fails=True)
+    answer = browser.post(f"{base}details/", {"access_token": heartland.token()})
+    page = browser.get(answer.headers["Location"]).content.decode()
+    assert "does not answer right now" in page
+    assert browser.get(base).headers["Location"] == f"{base}check/"
+    assert "still to be checked" in browser.get(f"{base}check/").content.decode()
+    assert "/problem-" in browser.post(f"{base}check/").headers["Location"]
+    heartland.switch(whoami_fails=False)
+    assert browser.post(f"{base}check/").headers["Location"] == f"{base}done/"
+    installation.refresh_from_db()
+    assert installation.status == Status.CONNECTED
+
+
+def test_a_token_that_is_no_good_after_all_is_asked_for_anew(heartland, installation):
+    browser, link, _ = open_link(installation)
+    base = f"/setup/{link.pk}/"
+    browser.post(f"{base}review/")
+    browser.post(f"{base}method/", {"auth_method": "api_key"})
+    heartland.switch(whoami_fails=True)
+    token = heartland.token()
+    browser.post(f"{base}details/", {"access_token": token})
+    heartland.switch(whoami_fails=False)
+    heartland.post("/_tokens/revoke", {"token": token})
+    assert "/problem-" in browser.post(f"{base}check/").headers["Location"]
+    assert installation.open_setup().token is None
+    assert browser.get(base).headers["Location"] == f"{base}details/"
+
+
+def test_a_mail_that_cannot_be_sent_is_said_and_the_link_is_good(owner, installation, settings):
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 9
+    answer = owner.client.post(
+        f"/installations/{installation.pk}/links/", {"email": "manager@harbor.example"}
+    )
+    page = answer.content.decode()
+    assert answer.status_code == 200
+    assert "It could not be mailed to manager@harbor.example" in page
+    url = re.search(r"http://console.test/s/[^/]+/", page).group()
+    assert owner.client.get(path(url)).status_code == 302
+    assert "it could not be mailed" in owner.client.get(f"/installations/{installation.pk}/").content.decode()
+
+
+def test_a_late_test_of_an_old_token_does_not_blame_the_new_one(heartland, owner, connected):
+    old = connected.current_version()
+    owner.client.post(f"/installations/{connected.pk}/reauthorise/")
+    owner.client.post(
+        f"/installations/{connected.pk}/setup/details/", {"access_token": heartland.token("harbor")}
+    )
+    assert not connected.need_attention("credential_rejected", old)
+    connected.refresh_from_db()
+    assert connected.status == Status.CONNECTED
+    assert connected.need_attention("credential_rejected", connected.current_version())
+
+
+def test_what_was_entered_for_another_way_is_not_kept(heartland, owner, installation):
+    base = f"/installations/{installation.pk}/setup/"
+    owner.client.post(f"{base}review/")
+    owner.client.post(f"{base}method/", {"auth_method": "authorization_code"})
+    owner.client.post(f"{base}details/", {"client_id": "mine", "client_secret": "mine-alone"})
+    owner.client.post(f"{base}method/", {"auth_method": "api_key"})
+    owner.client.post(f"{base}details/", {"access_token": heartland.token()})
+    installation.refresh_from_db()
+    assert installation.status == Status.CONNECTED
+    assert "client_secret" not in (installation.values or {})

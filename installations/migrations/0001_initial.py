@@ -153,6 +153,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='authorizationrequest',
-            index=models.Index(fields=['expires_at'], name='request_by_expiry'),
+            index=models.Index(condition=models.Q(('verifier__isnull', False)), fields=['expires_at'], name='request_by_expiry'),
         ),
     ]
