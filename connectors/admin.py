@@ -12,7 +12,7 @@ class ConnectorSettingsAdmin(admin.ModelAdmin):
     list_filter = ["connector", ("partner", admin.RelatedOnlyFieldListFilter)]
     search_fields = ["connector", "partner__name", "id"]
     fields = ["partner", "connector", "redirect_uri", "stored", "scopes", "auth_methods", "updated_at"]
-    readonly_fields = ["partner", "connector", "redirect_uri", "stored", "updated_at"]
+    readonly_fields = fields
     show_full_result_count = False
 
     def has_add_permission(self, request):

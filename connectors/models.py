@@ -87,8 +87,8 @@ class ConnectorSettings(PartnerOwned, StoredValues):
     def redirect_uri(self) -> str:
         return redirect_uri(self.id)
 
-    def change(self, principal: Principal, values: dict[str, Any], **fields: Any) -> None:
-        """Store or remove (None) values and set the other fields, as one change on the record."""
+    def change(self, principal: Principal, values: dict[str, Any], **fields: Any) -> bool:
+        """Store or remove (None) values and set the other fields, as one change; False if there was none."""
         connector = registry.get(self.connector)
         with transaction.atomic():
             ConnectorSettings.objects.get_or_create(
@@ -106,7 +106,7 @@ class ConnectorSettings(PartnerOwned, StoredValues):
             removed = sorted(before.keys() - after.keys())
             kept = sorted(name for name, value in after.items() if before.get(name) != value)
             if not (removed or kept or changed):
-                return
+                return False
             Event.objects.record(
                 "connector_settings.changed",
                 principal,
@@ -116,6 +116,15 @@ class ConnectorSettings(PartnerOwned, StoredValues):
                 removed=removed,
                 fields=changed,
             )
+        return True
+
+    def supplied(self, manifest: Manifest) -> set[str]:
+        """The properties that no installation is asked for. Half of a client registration is none."""
+        pair = {prop.name for prop in manifest.partner_properties if prop.required} & {
+            "client_id",
+            "client_secret",
+        }
+        return set(self.stored) if pair <= self.stored.keys() else self.stored.keys() - pair
 
     def scopes_for(self, manifest: Manifest) -> list[str]:
         return self.scopes.split() or list(manifest.method("authorization_code").default_scopes)

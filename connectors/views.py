@@ -82,8 +82,9 @@ def settings_tab(request: HttpRequest, slug: str) -> HttpResponse:
         request.POST if request.method == "POST" else None, manifest=connector.manifest, settings=settings
     )
     if request.method == "POST" and form.is_valid():
-        settings.change(request.principal, form.changes(), **form.advanced())
-        messages.success(request, f"The settings of {connector.name} were saved.")
+        changed = settings.change(request.principal, form.changes(), **form.advanced())
+        said = f"The settings of {connector.name} were saved." if changed else "Nothing was changed."
+        messages.success(request, said)
         return redirect("connector-settings", slug)
     # Only what the fields lead to; the whole guide has a tab of its own.
     anchors = {anchor for prop in connector.manifest.partner_properties for anchor in prop.help_anchors}

@@ -67,12 +67,29 @@ class Users(UserAdmin):
     inlines = [MembershipInline]
     actions = ["end_sessions"]
 
+    # Rights come from a superuser alone: who may change users must not make one of himself, nor become one.
+
+    def get_readonly_fields(self, request, obj=None):
+        rights = ["is_staff", "is_superuser", "groups", "user_permissions"]
+        return [*self.readonly_fields, *([] if request.user.is_superuser else rights)]
+
+    def has_change_permission(self, request, obj=None):
+        return self._may_touch(request, obj) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request, obj=None):
+        return self._may_touch(request, obj) and super().has_delete_permission(request, obj)
+
+    @staticmethod
+    def _may_touch(request, user) -> bool:
+        return request.user.is_superuser or not (user and (user.is_superuser or user.is_staff))
+
     @admin.display(description="works for")
     def works_for(self, user):
         return getattr(getattr(user, "membership", None), "partner", "-")
 
     @admin.action(description="End all sessions of the selected users", permissions=["change"])
     def end_sessions(self, request, users):
+        users = [user for user in users if self._may_touch(request, user)]
         for user in users:
             user.end_sessions()
             self.log_change(request, user, "All sessions were ended.")
@@ -123,6 +140,10 @@ class Accounts(admin.ModelAdmin):
     search_fields = ["name", "external_id", "partner__name", "id"]
     autocomplete_fields = ["partner"]
     show_full_result_count = False
+
+    def get_readonly_fields(self, request, obj=None):
+        # Its installations would stay behind with the other partner.
+        return ["partner"] if obj else []
 
 
 @admin.register(Event)

@@ -1,18 +1,16 @@
-import re
-from urllib.parse import urlsplit
-
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
 
 from console import throttle
-from console.middleware import client_address
+from console.middleware import client_address, network_of
 from console.models import Account, Partner
 from console.problems import ProblemError
+from console.return_urls import RETURN_URLS_AT_MOST, is_return_url
 
 
 class SignInForm(AuthenticationForm):
-    """E-mail and password. Tries are counted by address and by e-mail before the password is looked at."""
+    """E-mail and password. Tries are counted, by address and by e-mail, before the password is looked at."""
 
     error_messages = {
         **AuthenticationForm.error_messages,
@@ -21,9 +19,14 @@ class SignInForm(AuthenticationForm):
 
     def clean(self):
         email = self.cleaned_data.get("username", "").lower()
+        if not self.cleaned_data.get("password"):
+            return super().clean()
+        address = network_of(client_address(self.request))
         try:
-            throttle.spend(f"sign-in:{client_address(self.request)}", per_minute=30)
-            throttle.spend(f"sign-in:{email}", per_minute=10)
+            throttle.spend(f"sign-in from:{address}", per_minute=30)
+            throttle.spend(f"sign-in from and as:{address} {email}", per_minute=10)
+            # So many that a stranger does not keep somebody out by wrong guesses from one place.
+            throttle.spend(f"sign-in as:{email}", per_minute=100)
         except ProblemError as error:
             raise ValidationError(f"{error.problem.title}. {error.problem.what}") from error
         self.cleaned_data["username"] = email
@@ -42,6 +45,7 @@ class PartnerForm(forms.ModelForm):
     return_urls = forms.CharField(
         label="Return addresses",
         required=False,
+        max_length=RETURN_URLS_AT_MOST * 501,
         widget=forms.Textarea({"rows": 3, "spellcheck": "false"}),
         help_text="Where a finished setup may lead back to: exact https addresses, one on each line.",
     )
@@ -55,6 +59,11 @@ class PartnerForm(forms.ModelForm):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.initial["return_urls"] = "\n".join(self.instance.return_urls)
+        # Customers trust it, so nobody says it of himself.
+        self.fields["domain"].disabled = True
+        self.fields[
+            "domain"
+        ].help_text = "Your customers see it beside the name. Support checks and changes it."
 
     def clean_return_urls(self) -> list[str]:
         urls = self.cleaned_data["return_urls"].split()
@@ -64,26 +73,11 @@ class PartnerForm(forms.ModelForm):
                     f"“{url[:100]}” is not an address such as https://app.example.com/connected: "
                     "https, a host name, a path, and nothing that hides another host."
                 )
-        return list(dict.fromkeys(urls))
+        urls = list(dict.fromkeys(urls))
+        if len(urls) > RETURN_URLS_AT_MOST:
+            raise ValidationError(f"At most {RETURN_URLS_AT_MOST} addresses.")
+        return urls
 
     def save(self, commit=True):
         self.instance.return_urls = self.cleaned_data["return_urls"]
         return super().save(commit)
-
-
-# A name whose last label is none of the many spellings of an IP address; percent-encoding hides dots.
-_HOST = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]")
-
-
-def is_return_url(url: str) -> bool:
-    """Whether a browser and we read this address alike: plain ASCII, https, no user, no backslash."""
-    if not url.isascii() or not url.isprintable() or any(c in url for c in "\\\"'<> @#") or len(url) > 500:
-        return False
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - raises where it is not a number
-    except ValueError:
-        return False
-    if not _HOST.fullmatch(parts.hostname or ""):
-        return False
-    return parts.scheme == "https" and ".." not in url and "//" not in parts.path

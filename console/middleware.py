@@ -1,10 +1,12 @@
 """What holds for every request: a reference number, one log line, and private pages."""
 
+import ipaddress
 import logging
 import secrets
 import time
 
 from django.conf import settings
+from django.core.checks import Error, register
 from django.http import HttpResponseNotAllowed
 
 from console.crypto import CannotOpen
@@ -68,6 +70,12 @@ class PrivatePages:
         response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
         return response
 
+    def process_view(self, request, view, args, kwargs):
+        if request.resolver_match.app_name == "admin" and "%00" in request.META["QUERY_STRING"]:
+            # The admin's filters hand it on to the database, which may take none.
+            return problem_page(request, ProblemError("bad_request"))
+        return None
+
     def process_exception(self, request, exception):
         if isinstance(exception, CannotOpen):
             log.error("%s ref=%s", exception, request.reference)
@@ -93,8 +101,31 @@ class WrongMethod:
         return response
 
 
+def network_of(address: str) -> str:
+    """What one person has of addresses: of IPv6 a /64, and not one of its many."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return str(ipaddress.ip_network((ip, 64), strict=False)) if ip.version == 6 else address
+
+
 def client_address(request) -> str:
     """The address that a rate limit counts: the socket's, or what the trusted proxies appended."""
     hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",") if hop.strip()]
     trusted = settings.TRUSTED_PROXIES
     return hops[-trusted] if trusted and len(hops) >= trusted else request.META["REMOTE_ADDR"]
+
+
+@register(deploy=True)
+def trusts_its_proxy(app_configs, **kwargs) -> list[Error]:
+    """Behind a proxy that is not trusted all have the proxy's address, and one spends the tries of all."""
+    if settings.BEHIND_PROXY and not settings.TRUSTED_PROXIES:
+        return [
+            Error(
+                "BEHIND_PROXY is set and TRUSTED_PROXIES is 0.",
+                hint="Say how many proxies append to X-Forwarded-For.",
+                id="console.E001",
+            )
+        ]
+    return []

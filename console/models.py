@@ -1,5 +1,6 @@
 """Who there is: partners, the people of partners, their customers' accounts, and the record."""
 
+import unicodedata
 import uuid
 
 from django.conf import settings
@@ -11,6 +12,7 @@ from django.db import models
 from django.utils.crypto import salted_hmac
 
 from console import crypto
+from console.return_urls import check_return_urls
 from console.sealed import SealedField
 from console.tenancy import PartnerOwned, Principal, TenantQuerySet
 
@@ -18,6 +20,14 @@ HOSTNAME = RegexValidator(
     r"\A(?=.{1,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}\Z",
     "Enter a domain such as example.com: no https://, no path.",
 )
+
+
+def plain_text(value: str) -> None:
+    """Refuse what is not seen, or turns what is seen around: a name must be the name that people read."""
+    if any(unicodedata.category(char) in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp") for char in value):
+        raise ValidationError(
+            "Only letters, digits, punctuation and spaces: no line breaks, nothing invisible."
+        )
 
 
 class UserManager(BaseUserManager):
@@ -67,7 +77,7 @@ class Partner(models.Model):
     """A software company that offers its customers connections to other applications."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    name = models.CharField(max_length=100)
+    name = models.CharField(max_length=100, validators=[plain_text])
     domain = models.CharField(
         max_length=253,
         validators=[HOSTNAME],
@@ -76,6 +86,7 @@ class Partner(models.Model):
     return_urls = models.JSONField(
         default=list,
         blank=True,
+        validators=[check_return_urls],
         help_text="Exact https addresses that a finished setup may lead back to.",
     )
     is_active = models.BooleanField(default=True, help_text="Off: nobody signs in and no link works.")
@@ -83,6 +94,11 @@ class Partner(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self):
+        # What is empty meets no validator, and JSON has several ways to be empty.
+        if not isinstance(self.return_urls, list):
+            raise ValidationError({"return_urls": "A list; without any address it is []."})
 
 
 class Membership(models.Model):

@@ -214,6 +214,13 @@ PROBLEMS = {
         "Go to the start page",
         403,
     ),
+    "not_staff": Problem(
+        "These pages are for support",
+        "You are signed in, but not as somebody of the staff. Your own pages are in the console.",
+        OPERATOR,
+        "Go to the console",
+        403,
+    ),
     "bad_request": Problem(
         "This request cannot be read",
         "Something in it has a form that we do not accept.",

@@ -4,6 +4,7 @@ The names and their defaults are listed in .env.example. Production is the defau
 developer's machine may do (plain http, stand-ins, loopback addresses) needs DEVELOPMENT=1.
 """
 
+import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,6 +14,9 @@ from csp.constants import NONE, SELF
 from console import keys
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+
+# The database, the mails kept as files and the demonstration's passwords are for this user alone.
+os.umask(0o077)
 
 env = environ.Env()
 environ.Env.read_env(BASE_DIR / ".env")
@@ -95,6 +99,8 @@ else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {"default": env.cache("CACHE_URL", default="locmemcache://")}
+# The default of 300 would forget the tries that limits count while others are counted.
+CACHES["default"].setdefault("OPTIONS", {}).setdefault("MAX_ENTRIES", 100_000)
 
 DEMO_FILE = Path(env.str("DEMO_FILE", default=str(BASE_DIR / "var" / "demo.txt")))
 AUTH_USER_MODEL = "console.User"
@@ -148,7 +154,8 @@ SECURE_SSL_HOST = urlsplit(BASE_URL).netloc
 SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
 SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE
-if env.bool("BEHIND_PROXY", default=False):
+BEHIND_PROXY = env.bool("BEHIND_PROXY", default=False)
+if BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 # How many reverse proxies append to X-Forwarded-For; 0 trusts the socket's address only.
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
 from django.db import models
+from django.shortcuts import redirect
 
 from console.problems import ProblemError
 
@@ -67,6 +68,8 @@ def partner_member(view):
     def wrapper(request, *args, **kwargs):
         # Not cached in the session: an ended membership or a disabled partner counts at once.
         partner = request.user.partner()
+        if partner is None and request.user.is_staff and request.path == "/":
+            return redirect("admin:index")
         if partner is None:
             raise ProblemError("no_partner")
         if not partner.is_active:

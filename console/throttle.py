@@ -20,12 +20,6 @@ def spend(name: str, *, per_minute: int) -> None:
         raise ProblemError("too_many_tries")
 
 
-def check(name: str, *, per_minute: int) -> None:
-    """Raise ProblemError "too_many_tries" where the limit is spent; counts nothing."""
-    if cache.get(_key(name), 0) >= per_minute:
-        raise ProblemError("too_many_tries")
-
-
 def _key(name: str) -> str:
     # A digest: what people type is too long for a key of some caches, or has characters they refuse.
     return f"throttle:{digest(name)}:{int(time.time() // 60)}"

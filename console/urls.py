@@ -1,7 +1,6 @@
 from django.contrib import admin
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path
-from django.views.generic import RedirectView
 
 from console import views
 
@@ -20,7 +19,9 @@ urlpatterns = [
     path("", include("connectors.urls")),
     path("", include("installations.urls")),
     # One way to sign in, with one limit on tries.
-    path("staff/login/", RedirectView.as_view(pattern_name="sign-in", query_string=True)),
+    path("staff/login/", views.staff_sign_in),
+    # "View on site" of the admin, which nothing here has.
+    path("staff/r/<path:rest>", views.not_found),
     path("staff/", admin.site.urls),
 ]
 

@@ -87,9 +87,19 @@ def home(request: HttpRequest) -> HttpResponse:
                     False,
                 ),
             ],
-            "events": Event.objects.visible_to(request.principal)[:6],
+            "events": _with_subjects(request, Event.objects.visible_to(request.principal)[:6]),
         },
     )
+
+
+def _with_subjects(request: HttpRequest, events) -> list[Event]:
+    """The events, each with the installation that it is about, if it is about one."""
+    events = list(events)
+    rows = Installation.objects.visible_to(request.principal).select_related("account").defer("values")
+    found = {row.pk: row for row in named(rows.filter(pk__in=[event.subject_id for event in events]))}
+    for event in events:
+        event.installation = found.get(event.subject_id)
+    return events
 
 
 @require_safe
@@ -210,6 +220,14 @@ class SignIn(auth_views.LoginView):
         return reverse("admin:index") if user.is_staff and user.partner() is None else reverse("home")
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
+def staff_sign_in(request: HttpRequest) -> HttpResponse:
+    """The admin sends everybody here who is not staff, whether or not they are signed in."""
+    if request.user.is_authenticated:
+        raise ProblemError("not_staff")
+    return redirect(f"{reverse('sign-in')}?{request.GET.urlencode(safe='/')}")
+
+
 class ChangePassword(LoginRequiredMixin, auth_views.PasswordChangeView):
     template_name = "console/password.html"
     success_url = reverse_lazy("home")
@@ -223,7 +241,7 @@ def forbidden(request, exception=None):
     return problem_page(request, ProblemError("not_allowed"))
 
 
-def not_found(request, exception=None):
+def not_found(request, exception=None, rest=""):
     return problem_page(request, ProblemError("not_found"))
 
 

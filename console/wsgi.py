@@ -11,9 +11,12 @@ DO_NOT_START_ANOTHER = 3
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 try:
-    application = get_wsgi_application()
+    django_application = get_wsgi_application()
 
     from console.checks import refuse_wrong_keys
+    from console.shield import Shield
+
+    application = Shield(django_application)
 
     refuse_wrong_keys()
 except SystemExit as refusal:

@@ -106,6 +106,9 @@ class SetupLinks(ReadOnly):
             if not link.email:
                 messages.error(request, f"The {link} has no e-mail address: the partner must make a new one.")
                 continue
+            if link.completed_at:
+                messages.error(request, f"The {link} led to a connection: the partner can make a new one.")
+                continue
             fresh, _ = links.send(
                 link.installation,
                 staff(request, link.partner_id),

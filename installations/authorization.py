@@ -17,10 +17,11 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from connectors import registry
+from connectors.manifest import Manifest
 from connectors.models import ConnectorSettings, redirect_uri
 from console import crypto
 from console.models import Event
-from console.problems import ProblemError
+from console.problems import PROBLEMS, ProblemError
 from console.tenancy import Principal
 from installations import connecting, http
 from installations.auth.authorization_code import AuthorizationCode
@@ -44,12 +45,14 @@ class Registration:
         return redirect_uri(self.id)
 
 
-def registration(partner: ConnectorSettings, setup: Setup) -> Registration:
-    own, stored = setup.values or {}, partner.values or {}
+def registration(manifest: Manifest, partner: ConnectorSettings, setup: Setup) -> Registration:
+    """The partner's, if it is whole: half of one and half of another would be sent to the wrong side."""
+    is_partners = "client_id" in partner.supplied(manifest)
+    values = (partner.values if is_partners else setup.values) or {}
     return Registration(
-        id=partner.id if "client_id" in stored else setup.installation_id,
-        client_id=stored.get("client_id") or own.get("client_id", ""),
-        client_secret=stored.get("client_secret") or own.get("client_secret", ""),
+        id=partner.id if is_partners else setup.installation_id,
+        client_id=values.get("client_id", ""),
+        client_secret=values.get("client_secret", ""),
     )
 
 
@@ -75,7 +78,7 @@ def ask(setup: Setup, principal: Principal, response_for) -> HttpResponse:
     AuthorizationRequest.forget_expired()
     installation = setup.installation
     partner = ConnectorSettings.objects.for_connector(setup.partner_id, installation.connector)
-    client = registration(partner, setup)
+    client = registration(registry.get(installation.connector).manifest, partner, setup)
     state, browser, verifier = (secrets.token_urlsafe(size) for size in (32, 32, 64))
     row = AuthorizationRequest.objects.create(
         partner_id=setup.partner_id,
@@ -108,12 +111,22 @@ def ask(setup: Setup, principal: Principal, response_for) -> HttpResponse:
 
 
 class Refused(Exception):
-    """The answer is not for us to act on; `row` where it is safe to say which setup it belongs to."""
+    """The answer is not for us to act on.
 
-    def __init__(self, code: str, row: AuthorizationRequest | None = None, words: str = ""):
+    `about` is the request that it names, for the record; `row` the same where this browser may be told.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        row: AuthorizationRequest | None = None,
+        words: str = "",
+        about: AuthorizationRequest | None = None,
+    ):
         super().__init__(code)
         self.code = code
         self.row = row
+        self.about = about or row
         self.words = words
 
 
@@ -140,7 +153,7 @@ def answer(request: HttpRequest, registration_id: UUID) -> AuthorizationRequest:
     row.close("")
     connector = registry.get(row.installation.connector)
     partner = ConnectorSettings.objects.for_connector(row.partner_id, connector.slug)
-    client = registration(partner, row.setup)
+    client = registration(connector.manifest, partner, row.setup)
     code = _single(request, "code", 4096)
     try:
         _check_issuer(request, connector.manifest.method("authorization_code").issuer)
@@ -179,20 +192,23 @@ def _find(request: HttpRequest, registration_id: UUID) -> AuthorizationRequest:
         raise Refused("attempt_unknown")
     browser = request.COOKIES.get(cookie_name(row.id), "")
     if not secrets.compare_digest(crypto.digest(browser), row.browser_digest):
-        raise Refused("attempt_other_browser")
+        raise Refused("attempt_other_browser", about=row)
     # A page inside a frame or a script is not a person coming back.
     if request.headers.get("Sec-Fetch-Dest", "document") != "document":
-        raise Refused("attempt_other_browser")
+        raise Refused("attempt_other_browser", about=row)
     if row.consumed_at:
         raise Refused("attempt_used", row)
     if row.user_id and request.user != row.user:
-        raise Refused("attempt_other_browser")
+        raise Refused("attempt_other_browser", about=row)
     if row.setup_link and not row.setup_link.is_live:
         raise Refused("attempt_revoked", row)
     if not row.partner.is_active or row.installation.disabled_at or row.setup.finished_at:
         raise Refused("attempt_revoked", row)
+    if row.setup.setup_link_id != row.setup_link_id:
+        # Somebody else has taken the setup over since.
+        raise Refused("attempt_revoked", row)
     if row.user_id and row.user.partner() != row.partner:
-        raise Refused("attempt_revoked")
+        raise Refused("attempt_revoked", about=row)
     return row
 
 
@@ -229,14 +245,20 @@ def link_principal(link: SetupLink) -> Principal:
     )
 
 
+def _refused_text(refused: Refused) -> str:
+    connector = registry.get(refused.about.installation.connector)
+    names = {"connector": connector.name if connector else "", "partner": refused.about.partner.name}
+    return f"No connection by consent: {PROBLEMS[refused.code].title.format(**names)}"[:300]
+
+
 def record_refusal(refused: Refused, registration_id: UUID, reference: str) -> None:
     """One line on the record for each refusal, where its partner is known; in the log always."""
     log.warning("answer refused: %s registration=%s ref=%s", refused.code, registration_id, reference)
-    if row := refused.row:
+    if row := refused.about:
         Event.objects.record(
             "consent.refused",
             principal_of(row),
-            "Consent did not lead to a connection",
+            _refused_text(refused),
             subject=row.installation,
             reference=reference,
             code=refused.code,

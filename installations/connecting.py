@@ -3,6 +3,7 @@
 from django.db import transaction
 from django.utils import timezone
 
+from connectors import registry
 from connectors.manifest import Manifest, Property
 from connectors.models import ConnectorSettings
 from console.models import Event
@@ -22,12 +23,25 @@ def begin(installation: Installation, principal: Principal) -> Setup:
         # Locked, so that two tabs do not both open one.
         row = Installation.objects.select_for_update().get(pk=installation.pk)
         if found := row.open_setup():
+            if found.setup_link_id != principal.setup_link_id:
+                _take_over(found, principal)
             return found
         setup = Setup(partner_id=row.partner_id, installation=row, auth_method=row.auth_method)
+        setup.setup_link_id = principal.setup_link_id
         setup.values, setup.stored = row.values, row.stored
         setup.save()
         Event.objects.record("setup.opened", principal, "A setup was opened", subject=row)
         return setup
+
+
+def _take_over(setup: Setup, principal: Principal) -> None:
+    """Go on with what somebody else began: with their choices, not with their secrets."""
+    manifest = registry.get(setup.installation.connector).manifest
+    public = {prop.name for prop in manifest.properties if not prop.secret}
+    setup.set_values(dict.fromkeys(setup.stored.keys() - public), principal.actor)
+    setup.setup_link_id, setup.reviewed_at = principal.setup_link_id, None
+    setup.token, setup.address_needed = None, False
+    setup.save()
 
 
 def asked(manifest: Manifest, partner: ConnectorSettings, auth_method: str) -> list[Property]:
@@ -37,7 +51,7 @@ def asked(manifest: Manifest, partner: ConnectorSettings, auth_method: str) -> l
         for prop in manifest.properties
         if auth_method in prop.auth_methods
         and not prop.fallback
-        and (prop.level == "account" or prop.name not in partner.stored)
+        and (prop.level == "account" or prop.name not in partner.supplied(manifest))
     ]
 
 
@@ -126,7 +140,11 @@ def _finish(
             raise ProblemError("installation_disabled")
         another = row.external_account_id not in ("", identity.account_id)
         if another and not setup.switch_account:
-            raise ProblemError("wrong_account", words=f"{row.external_account_id} ≠ {identity.account_id}")
+            raise ProblemError(
+                "wrong_account",
+                words=f"expected {row.external_account_name} ({row.external_account_id}), "
+                f"found {identity.account_name} ({identity.account_id})",
+            )
         version = CredentialVersion.objects.create(
             partner_id=row.partner_id,
             installation=row,
@@ -152,6 +170,8 @@ def _finish(
         setup.save()
         if link:
             SetupLink.objects.filter(pk=link.pk).update(completed_at=now)
+        # The others were for the same setup, which is done.
+        SetupLink.objects.filter(installation=row, completed_at=None, revoked_at=None).update(revoked_at=now)
         Event.objects.record(
             "installation.connected",
             principal,

@@ -1,8 +1,13 @@
+import uuid
+
 from django import forms
 from django.conf import settings
+from django.core.signing import BadSignature, Signer
 
 from console.models import Partner
 from installations.models import Installation, SetupLink
+
+ONCE = "installations.setup-link-form"
 
 
 class InstallationForm(forms.ModelForm):
@@ -14,6 +19,11 @@ class InstallationForm(forms.ModelForm):
 
 class SetupLinkForm(forms.ModelForm):
     """To whom a link goes, and where its last page leads."""
+
+    # The id of the link to be, signed: a form that is sent twice makes one link and sends one mail.
+    id = forms.CharField(
+        widget=forms.HiddenInput, initial=lambda: Signer(salt=ONCE).sign(uuid.uuid4().hex), required=False
+    )
 
     class Meta:
         model = SetupLink
@@ -31,6 +41,12 @@ class SetupLinkForm(forms.ModelForm):
             del self.fields["return_url"]
         if not settings.CAN_MAIL:
             del self.fields["email"]
+
+    def clean_id(self) -> uuid.UUID:
+        try:
+            return uuid.UUID(Signer(salt=ONCE).unsign(self.cleaned_data["id"]))
+        except BadSignature:
+            return uuid.uuid4()
 
 
 class ReauthoriseForm(forms.Form):

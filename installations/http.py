@@ -12,7 +12,9 @@ import ipaddress
 import socket
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import urlsplit, urlunsplit
 
@@ -27,6 +29,11 @@ from urllib3.poolmanager import PoolManager
 DEADLINE_SECONDS = 20.0
 CONNECT_SECONDS = 5.0
 BODY_LIMIT = 64 * 1024
+# Of one answer as it comes over the wire, its headers and everything before them included.
+WIRE_LIMIT = 256 * 1024
+# Requests under way at once in this process: to all, and to one host, so that a slow one leaves room.
+AT_ONCE, AT_ONCE_TO_ONE = 12, 8
+PATIENCE_SECONDS = 1.0
 PORTS = {443, 8443}
 
 # Allowed is only what is globally routable and not set aside for something else; a list of what is
@@ -55,7 +62,7 @@ _look_ups = ThreadPoolExecutor(max_workers=64, thread_name_prefix="look-up")
 
 
 class Unreachable(Exception):
-    """No usable answer. `kind` is timeout, address, dns, tls, too_large, scheme or connection."""
+    """No usable answer. `kind` is timeout, address, dns, tls, too_large, scheme, busy or connection."""
 
     def __init__(self, kind: str, why: str):
         super().__init__(why)
@@ -97,7 +104,12 @@ class _DeadlineIO(socket.SocketIO):
 
     def readinto(self, buffer):
         self._sock.settimeout(_remaining())
-        return super().readinto(buffer)
+        size = super().readinto(buffer)
+        # Here and not at the body: some of what a server may send never becomes one.
+        _deadline.wire += size or 0
+        if _deadline.wire > WIRE_LIMIT:
+            raise Unreachable("too_large", f"more than {WIRE_LIMIT} bytes")
+        return size
 
 
 class _DeadlineSocket:
@@ -184,7 +196,11 @@ class _Adapter(HTTPAdapter):
         if target := stand_in(request.url):
             request.headers["Host"] = urlsplit(request.url).netloc
             request.url = target
-        _deadline.at = time.monotonic() + DEADLINE_SECONDS
+        _deadline.at, _deadline.wire = time.monotonic() + DEADLINE_SECONDS, 0
+        with _room(urlsplit(request.url).netloc):
+            return self._send(request, **kwargs)
+
+    def _send(self, request, **kwargs):
         kwargs |= {"stream": True, "timeout": (CONNECT_SECONDS, DEADLINE_SECONDS), "proxies": None}
         try:
             response = super().send(request, **kwargs)
@@ -210,6 +226,31 @@ class _Adapter(HTTPAdapter):
                 response.close()
                 raise Unreachable("too_large", f"more than {BODY_LIMIT} bytes")
         return body
+
+
+_under_way: Counter[str] = Counter()
+_room_changed = threading.Condition()
+
+
+@contextmanager
+def _room(host: str):
+    """Wait a moment for others to come back. Raises Unreachable where they do not."""
+
+    def is_free():
+        return _under_way[host] < AT_ONCE_TO_ONE and _under_way.total() < AT_ONCE
+
+    with _room_changed:
+        if not _room_changed.wait_for(is_free, timeout=PATIENCE_SECONDS):
+            raise Unreachable("busy", "too many requests are under way")
+        _under_way[host] += 1
+    try:
+        yield
+    finally:
+        with _room_changed:
+            _under_way[host] -= 1
+            if not _under_way[host]:
+                del _under_way[host]
+            _room_changed.notify_all()
 
 
 _adapter = _Adapter(pool_connections=50, pool_maxsize=50)

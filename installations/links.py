@@ -14,14 +14,15 @@ from django.core import signing
 from django.core.mail import send_mail
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
+from django.utils import timezone
 
 from connectors import registry
 from console import crypto, throttle
-from console.middleware import client_address
+from console.middleware import client_address, network_of
 from console.models import Event
 from console.problems import ProblemError
 from console.tenancy import Principal
-from installations.models import Installation, SetupLink
+from installations.models import Installation, SetupLink, Status
 
 SALT = "installations.setup-link"
 log = logging.getLogger("installations.links")
@@ -33,8 +34,6 @@ def cookie_name(link_id: UUID) -> str:
 
 def open_link(request: HttpRequest, token: str) -> SetupLink:
     """The link with this token, live or not. Raises ProblemError: unknown, too many tries."""
-    address = client_address(request)
-    throttle.check(f"link:{address}", per_minute=20)
     link = (
         SetupLink.objects.filter(token_digest=crypto.digest(token))
         .select_related("partner", "installation")
@@ -42,7 +41,7 @@ def open_link(request: HttpRequest, token: str) -> SetupLink:
     )
     if link is None:
         # Only failures count: a customer who opens a good link often is no guesser.
-        throttle.spend(f"link:{address}", per_minute=20)
+        throttle.spend(f"link:{network_of(client_address(request))}", per_minute=20)
         raise ProblemError("link_unknown")
     return link
 
@@ -56,10 +55,13 @@ def find(link_id: UUID) -> SetupLink | None:
 def refuse_closed(link: SetupLink) -> None:
     """Raise ProblemError where the link may no longer be walked.
 
-    A completed link may: its page says what is connected.
+    A completed link may until it expires: its page says what is connected.
     """
-    if link.state in ("expired", "revoked") or not link.partner.is_active:
-        raise ProblemError("link_expired" if link.state == "expired" else "link_revoked")
+    ended = link.state == "completed" and link.installation.status == Status.DISCONNECTED
+    if link.state == "revoked" or ended or not link.partner.is_active:
+        raise ProblemError("link_revoked")
+    if link.expires_at <= timezone.now():
+        raise ProblemError("link_expired")
     if link.installation.disabled_at:
         raise ProblemError("installation_disabled")
 
@@ -87,13 +89,20 @@ def remembered(request: HttpRequest, link_id: UUID) -> tuple[bool, bool]:
 
 
 def send(
-    installation: Installation, principal: Principal, *, email: str = "", return_url: str = ""
+    installation: Installation,
+    principal: Principal,
+    *,
+    email: str = "",
+    return_url: str = "",
+    id: UUID | None = None,
 ) -> tuple[SetupLink, str]:
     """Issue a link, mail it where an address is given, and note it. Its own address is not kept.
 
     A mail that cannot be sent is said in `link.mailed`; the link itself is good.
     """
-    link, url = SetupLink.issue(installation, by=principal.actor, email=email, return_url=return_url)
+    if email:
+        throttle.spend(f"mail:{installation.partner_id}", per_minute=20)
+    link, url = SetupLink.issue(installation, by=principal.actor, email=email, return_url=return_url, id=id)
     link.mailed = bool(email) and _mail(link, url)
     told = f"A setup link was sent to {email}" if link.mailed else "A setup link was made"
     if email and not link.mailed:

@@ -179,7 +179,8 @@ class Installation(PartnerOwned, StoredValues):
             Credential.objects.filter(installation=self).delete()
             CredentialVersion.objects.filter(installation=self).delete()
             Setup.objects.filter(installation=self).delete()
-            SetupLink.objects.filter(installation=self, revoked_at=None).update(revoked_at=timezone.now())
+            open_links = SetupLink.objects.filter(installation=self, revoked_at=None, completed_at=None)
+            open_links.update(revoked_at=timezone.now())
             row.values, row.stored = None, {}
             row.status, row.problem = Status.DISCONNECTED, ""
             row.save(update_fields=["values", "stored", "status", "problem"])
@@ -234,6 +235,8 @@ class Setup(PartnerOwned, StoredValues):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     installation = models.ForeignKey(Installation, models.CASCADE)
+    # Whose walk it is: a link's, or that of the partner's people. What one has entered is not the other's.
+    setup_link = models.ForeignKey("SetupLink", models.CASCADE, null=True)
     reviewed_at = models.DateTimeField(null=True)
     auth_method = models.CharField(max_length=30, blank=True)
     # Given by the provider, not verified yet; a host look-up that failed leaves it here.
@@ -266,7 +269,7 @@ class SetupLink(PartnerOwned):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     installation = models.ForeignKey(Installation, models.CASCADE)
     token_digest = models.CharField(max_length=64, unique=True, editable=False)
-    email = models.EmailField("send to", blank=True, help_text="Optional: we send the link there.")
+    email = models.EmailField("e-mail address", blank=True, help_text="Optional: we send the link there.")
     return_url = models.CharField(max_length=500, blank=True)
     created_by = models.CharField(max_length=254)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -283,11 +286,18 @@ class SetupLink(PartnerOwned):
 
     @classmethod
     def issue(
-        cls, installation: Installation, *, by: str, email: str = "", return_url: str = ""
+        cls,
+        installation: Installation,
+        *,
+        by: str,
+        email: str = "",
+        return_url: str = "",
+        id: uuid.UUID | None = None,
     ) -> tuple["SetupLink", str]:
-        """A new link and its address, which is known only now."""
+        """A new link and its address, which is known only now. Raises IntegrityError on a taken id."""
         token = secrets.token_urlsafe(32)
         link = cls.objects.create(
+            id=id or uuid.uuid4(),
             partner_id=installation.partner_id,
             installation=installation,
             token_digest=crypto.digest(token),
@@ -301,11 +311,10 @@ class SetupLink(PartnerOwned):
     @property
     def state(self) -> str:
         """revoked, completed, expired, started or sent."""
-        # Disconnecting withdraws completed links too: their page would still say "connected".
-        if self.revoked_at:
-            return "revoked"
         if self.completed_at:
             return "completed"
+        if self.revoked_at:
+            return "revoked"
         if self.expires_at <= timezone.now():
             return "expired"
         return "started" if self.started_at else "sent"
@@ -318,7 +327,8 @@ class SetupLink(PartnerOwned):
         SetupLink.objects.filter(pk=self.pk, started_at=None).update(started_at=timezone.now())
 
     def revoke(self) -> None:
-        SetupLink.objects.filter(pk=self.pk, revoked_at=None).update(revoked_at=timezone.now())
+        rows = SetupLink.objects.filter(pk=self.pk, revoked_at=None, completed_at=None)
+        rows.update(revoked_at=timezone.now())
         Installation(pk=self.installation_id).stop_waiting()
 
 

@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_safe
 
 from connectors.forms import PropertiesForm
+from console import throttle
 from console.models import Event
 from console.problems import PROBLEMS, ProblemError, problem_page
 from console.tenancy import partner_member
@@ -104,6 +105,9 @@ def step(request: HttpRequest, walk: Walk, slug: str) -> HttpResponse:
     if not walk.may_see(slug):
         return start(request, walk)
     try:
+        if request.method == "POST" and slug in ("details", "address", "check"):
+            # Each of these asks the provider; a link is no place to try out keys.
+            throttle.spend(f"verify:{walk.installation.pk}", per_minute=20)
         return PAGES[slug](request, walk)
     except ProblemError as error:
         return problem(request, walk, error)
@@ -195,11 +199,15 @@ def method(request: HttpRequest, walk: Walk) -> HttpResponse:
 
 def details(request: HttpRequest, walk: Walk) -> HttpResponse:
     setup = walk.setup
+    stored = setup.stored if walk.is_interactive else {}
+    if walk.principal.is_customer:
+        # Who works at the partner is nobody else's business.
+        stored = {name: {"at": entry["at"]} for name, entry in stored.items()}
     form = PropertiesForm(
         request.POST if request.method == "POST" else None,
         properties=walk.asked,
         values=setup.values,
-        stored=setup.stored if walk.is_interactive else {},
+        stored=stored,
     )
     if request.method == "POST" and form.is_valid():
         if walk.is_interactive:

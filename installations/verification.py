@@ -38,11 +38,13 @@ def verify(manifest: Manifest, method: AuthMethod, token: Token, values: dict[st
     known = {**values, **discovered}
     verification = manifest.verification
     who = _get(_fill(verification.url, known), headers, token)
+    # Some echo what they are sent: it would stand in a table and on pages.
+    who = _without(who, token)
     account_name = _first(who, verification.account_name)
     if not account_name and verification.account_name_url:
         try:
             answer = _get(_fill(verification.account_name_url, known), headers, token)
-            account_name = _first(answer, [verification.account_name_key])
+            account_name = _first(_without(answer, token), [verification.account_name_key])
         except ProblemError:
             # The name is a courtesy; a user without that permission is still connected.
             pass
@@ -112,6 +114,13 @@ def _get(url: str, headers: dict[str, str], token: Token) -> dict[str, Any]:
     if status != 200 or not isinstance(data, dict):
         raise ProblemError("provider_answer_unreadable", words=words)
     return data
+
+
+def _without(data: dict[str, Any], token: Token) -> dict[str, Any]:
+    """The answer without our secrets."""
+    secrets = [text for text in (token.access_token, token.refresh_token) if len(text) > 3]
+    text = json.dumps(data)
+    return data if hide(text, *secrets) == text else json.loads(hide(text, *secrets))
 
 
 def _first(data: dict[str, Any], paths) -> str:

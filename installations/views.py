@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from connectors import registry
 from connectors.models import ConnectorSettings
+from console import throttle
 from console.models import Account, Event
 from console.paging import LongPaginator, asked_for
 from console.problems import PROBLEMS, ProblemError, problem_page
@@ -176,6 +177,7 @@ def test(request: HttpRequest, installation_id: UUID) -> HttpResponse:
     row = _installation(request, installation_id)
     name = name_of(row)
     try:
+        throttle.spend(f"verify:{row.pk}", per_minute=20)
         identity = connecting.test(
             registry.get(row.connector).manifest, row, request.principal, request.reference
         )
@@ -264,6 +266,12 @@ def send_link(request: HttpRequest, installation_id: UUID) -> HttpResponse:
     form = SetupLinkForm(request.POST if request.method == "POST" else None, partner=request.partner)
     context = {"installation": row, "connector": registry.get(row.connector), "form": form}
     if request.method == "POST" and form.is_valid():
+        made = SetupLink.objects.visible_to(request.principal).filter(pk=form.cleaned_data["id"])
+        if made.exists():
+            messages.info(
+                request, "That link was made already and is shown only once. Make another if you need."
+            )
+            return redirect("installation", row.pk)
         context["link"], context["url"] = links.send(row, request.principal, **form.cleaned_data)
         return render(request, "installations/link_made.html", context)
     return render(request, "installations/link.html", context, status=422 if form.errors else 200)

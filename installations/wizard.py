@@ -39,7 +39,9 @@ class Walk:
         self.settings = ConnectorSettings.objects.for_connector(
             installation.partner_id, installation.connector
         )
-        self.setup: Setup | None = installation.open_setup()
+        setup = installation.open_setup()
+        # Another's is taken over, without their secrets, when this person begins.
+        self.setup: Setup | None = setup if setup and setup.setup_link_id == principal.setup_link_id else None
         if self.setup:
             self.setup.installation = installation
 
@@ -60,6 +62,8 @@ class Walk:
     def method(self) -> AuthMethod | None:
         """The auth method chosen, or the only one there is."""
         offered = {method.type: method for method in self.offered}
+        if self.is_finished and self.installation.auth_method in offered:
+            return offered[self.installation.auth_method]
         if self.setup and self.setup.auth_method in offered:
             return offered[self.setup.auth_method]
         return next(iter(offered.values())) if len(offered) == 1 else None
@@ -76,7 +80,7 @@ class Walk:
     def redirect_uri(self) -> str:
         """What to register at the provider for the application that this setup uses."""
         setup = self.setup or Setup(installation=self.installation)
-        return authorization.registration(self.settings, setup).redirect_uri
+        return authorization.registration(self.manifest, self.settings, setup).redirect_uri
 
     @property
     def is_finished(self) -> bool:

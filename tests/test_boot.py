@@ -336,3 +336,28 @@ def test_without_a_fallback_everybody_signs_in_again(owner, installation, settin
     settings.SECRET_KEY = "quite-another-" + SECRET_KEY
     assert owner.client.get("/").status_code == 302
     assert browser.get(f"/setup/{link.pk}/review/").status_code == 403
+
+
+def test_what_django_cannot_even_begin_ends_in_a_page_of_ours(caplog):
+    """A charset that is none is refused before any middleware; the address stands in no log."""
+    from django.core.handlers.wsgi import WSGIHandler
+    from django.test import RequestFactory
+
+    from console.shield import Shield
+
+    environ = RequestFactory().get("/s/a-token/?code=a-code").environ
+    environ["CONTENT_TYPE"] = "text/plain; charset=rot13"
+    started = []
+    body = b"".join(Shield(WSGIHandler())(environ, lambda *args: started.append(args)))
+    assert started[0][0].startswith("500")
+    assert dict(started[0][1])["X-Frame-Options"] == "DENY"
+    assert b"This request cannot be answered" in body
+    assert "a-code" not in caplog.text + body.decode()
+    assert "a-token" not in caplog.text + body.decode()
+
+
+def test_behind_a_proxy_that_is_not_trusted_the_deployment_check_says_so():
+    check = ("manage.py", "check", "--deploy", "--fail-level", "ERROR")
+    status, said = run(*check, BEHIND_PROXY="1")
+    assert (status, "TRUSTED_PROXIES" in said) == (1, True)
+    assert run(*check, BEHIND_PROXY="1", TRUSTED_PROXIES="1")[0] == 0

@@ -218,11 +218,11 @@ def test_a_guesser_is_stopped_after_twenty_failures_a_minute(installation, monke
         for number in range(25)
     ]
     assert answers == [404] * 20 + [429] * 5
-    # From there even a good link is not opened for the rest of the minute; from elsewhere it is.
-    assert guesser.get(path).status_code == 429
-    assert Client(REMOTE_ADDR="203.0.113.8").get(path).status_code == 302
-    clock.time = lambda: 1_000_060.0
+    # Who has a good link is not kept out by a guesser with the same address.
     assert guesser.get(path).status_code == 302
+    assert Client(REMOTE_ADDR="203.0.113.8").get("/s/guess/").status_code == 404
+    clock.time = lambda: 1_000_060.0
+    assert guesser.get("/s/guess/").status_code == 404
 
 
 def test_opening_a_good_link_often_is_no_guessing(installation):
@@ -417,3 +417,32 @@ def test_the_log_of_a_refused_form_does_not_name_the_links_token(installation, c
     assert Client().get(path.rstrip("/")).status_code == 301
     assert token_of(path) not in caplog.text
     assert "Forbidden (" in caplog.text
+
+
+def test_what_the_partners_people_began_is_not_the_customers_to_go_on_with(account, owner, heartland):
+    """Their token, and the review that they pressed, stay theirs."""
+    row = install(account)
+    own = f"/installations/{row.pk}/setup/"
+    owner.client.post(f"{own}review/")
+    owner.client.post(f"{own}method/", {"auth_method": "api_key"})
+    heartland.switch(host_lookup_fails=True)
+    owner.client.post(f"{own}details/", {"access_token": heartland.token()})
+    assert owner.client.get(own).headers["Location"] == f"{own}address/"
+    _, path = issue(row)
+    customer = Client(HTTP_HOST="console.test")
+    base = customer.get(path).headers["Location"]
+    assert customer.get(base).headers["Location"] == f"{base}review/"
+    answer = customer.post(f"{base}address/", {"subdomain": "harbor"})
+    assert answer.headers["Location"] == f"{base}review/"
+    customer.post(f"{base}review/")
+    setup = row.open_setup()
+    assert (setup.token, setup.address_needed, setup.values) == (None, False, None)
+    assert owner.client.get(own).headers["Location"] == f"{own}review/"
+
+
+def test_a_completed_link_tells_what_it_led_to_until_it_expires(account, heartland):
+    link, path = issue(install(account))
+    assert person_connects(path, heartland)
+    assert Client(HTTP_HOST="console.test").get(path).status_code == 302
+    SetupLink.objects.filter(pk=link.pk).update(expires_at=timezone.now())
+    assert Client(HTTP_HOST="console.test").get(path).status_code == 410

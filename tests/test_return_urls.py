@@ -230,12 +230,14 @@ def test_signing_in_and_out_leads_to_a_page_of_the_console(url, owner):
     answers = [
         browser.post("/sign-in/", {**signed_in, "next": url}),
         browser.post(f"/sign-in/?{query}", signed_in),
-        browser.get("/staff/login/", {"next": url}),
+        Client(HTTP_HOST="console.test").get("/staff/login/", {"next": url}),
         browser.get(f"/staff/?{query}"),
         browser.post("/sign-out/", {"next": url}),
         browser.post(f"/sign-out/?{query}"),
     ]
     for answer in answers:
+        if "\0" in url and answer.status_code == 400:
+            continue
         assert answer.status_code == 302
         assert stays_here(answer.headers["Location"]), answer.headers["Location"]
 

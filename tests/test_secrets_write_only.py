@@ -284,6 +284,8 @@ def test_a_partner_sees_no_secret_on_any_page(world, owner):
         assert f"/installations/{row.pk}/" in seen
     assert len(seen) > 50
     forget_the_partners_values(owner)
+    for row in Installation.objects.all():
+        owner.client.post(f"/installations/{row.pk}/reauthorise/")
     details = [f"/installations/{row.pk}/setup/details/" for row in Installation.objects.all()]
     crawl(owner.client, details, world)
     assert shows_that_one_is_stored(owner.client, details)

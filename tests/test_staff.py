@@ -7,6 +7,7 @@ import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission
 from django.core import mail
 from django.db import connection
 from django.test import Client
@@ -254,7 +255,15 @@ def test_a_link_without_an_address_cannot_be_resent_and_goes_on_working(support,
     assert not mail.outbox
 
 
-@pytest.mark.parametrize("why", ["completed_at", "revoked_at", "expires_at"])
+def test_a_link_that_led_to_a_connection_is_not_sent_again(support, installation):
+    _, link, _ = open_link(installation, email="manager@harbor.example")
+    SetupLink.objects.filter(pk=link.pk).update(completed_at=timezone.now())
+    assert "the partner can make a new one" in act(support, "resend", link)
+    assert SetupLink.objects.get().state == "completed"
+    assert not mail.outbox
+
+
+@pytest.mark.parametrize("why", ["revoked_at", "expires_at"])
 def test_a_link_that_ended_can_be_resent_but_is_not_revived(support, installation, why):
     _, link, _ = open_link(installation, email="manager@harbor.example")
     SetupLink.objects.filter(pk=link.pk).update(**{why: timezone.now()})
@@ -366,7 +375,10 @@ def test_a_partners_admin_and_a_passer_by_get_nothing_at_all(support, filled, ow
                 assert answer.headers["Location"].startswith("/staff/login/?next="), path
                 assert answer.content == b"", path
     way = owner.client.get("/staff/", follow=True)
-    assert way.redirect_chain[-1][0] == "/sign-in/?next=%2Fstaff%2F"
+    assert way.status_code == 403
+    assert "These pages are for support" in way.content.decode()
+    way = passer_by.get("/staff/", follow=True)
+    assert way.redirect_chain[-1][0] == "/sign-in/?next=/staff/"
 
 
 def test_a_partners_admin_cannot_act_on_staffs_lists(support, owner, installation):
@@ -398,3 +410,32 @@ def test_the_staff_sign_in_is_the_one_with_the_limit(client):
     answer = client.get("/staff/login/?next=/staff/", headers={"Host": "console.test"})
     assert answer.headers["Location"] == "/sign-in/?next=/staff/"
     assert client.post("/staff/login/", {"username": "a", "password": "b"}).status_code == 302
+
+
+def test_who_may_change_users_makes_no_superuser_and_becomes_none(client):
+    helper = User.objects.create_user("helper@console.example", "pw", is_staff=True)
+    rights = Permission.objects.filter(codename__in=["view_user", "change_user"])
+    helper.user_permissions.set(rights)
+    boss = User.objects.create_superuser("boss@console.example", "pw")
+    client.force_login(helper)
+    client.post(f"/staff/console/user/{helper.pk}/change/", {"email": helper.email, "is_superuser": "on"})
+    helper.refresh_from_db()
+    assert not helper.is_superuser
+    assert client.get(f"/staff/console/user/{boss.pk}/password/").status_code == 403
+    before = boss.session_epoch
+    client.post("/staff/console/user/", {"action": "end_sessions", "_selected_action": [boss.pk]})
+    boss.refresh_from_db()
+    assert boss.session_epoch == before
+
+
+def test_an_account_stays_with_its_partner(staff, account, contoso):
+    url = f"/staff/console/account/{account.pk}/change/"
+    staff.post(url, {"name": "Harbor", "external_id": "", "partner": str(contoso.pk)})
+    account.refresh_from_db()
+    assert (account.name, account.partner.name) == ("Harbor", "Northwind Software")
+
+
+@pytest.mark.parametrize("query", ["kind__exact=%00", "q=%00"])
+def test_a_filter_that_no_database_takes_ends_in_a_page_of_ours(staff, query):
+    assert staff.get(f"/staff/console/event/?{query}").status_code == 400
+    assert staff.get("/staff/r/1/1/").status_code == 404

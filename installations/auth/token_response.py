@@ -56,7 +56,7 @@ def parse(status: int, body: bytes, *, requested_at: datetime, secrets: tuple[st
         access_token=access_token,
         refresh_token=refresh_token if isinstance(refresh_token, str) else "",
         token_type=str(data.get("token_type") or "bearer"),
-        granted_scopes=_scopes(data.get("scope")),
+        granted_scopes=_scopes(data.get("scope"), (*secrets, access_token)),
         expires_at=_expires_at(data.get("expires_in"), requested_at),
     )
 
@@ -105,14 +105,16 @@ def _words(status: int, data: dict) -> str:
     return f"status {status}: " + " · ".join(part for part in parts if isinstance(part, str))
 
 
-def _scopes(value: object) -> tuple[str, ...] | None:
+def _scopes(value: object, secrets: tuple[str, ...]) -> tuple[str, ...] | None:
     if isinstance(value, list):
         value = " ".join(map(str, value))
     if not isinstance(value, str):
         return None
     # RFC 6749, section 3.3: what has other characters is no scope.
     found = value.replace(",", " ").split()
-    return tuple(scope for scope in found if re.fullmatch(r"[\x21-\x7e]+", scope))
+    scopes = tuple(scope for scope in found if re.fullmatch(r"[\x21-\x7e]+", scope))
+    # They are kept in clear: what repeats a secret is none of them.
+    return tuple(scope for scope in scopes if hide(scope, *secrets) == scope)
 
 
 def _expires_at(value: object, requested_at: datetime) -> datetime | None:
