@@ -118,9 +118,9 @@ def _get(url: str, headers: dict[str, str], token: Token) -> dict[str, Any]:
 
 def _without(data: dict[str, Any], token: Token) -> dict[str, Any]:
     """The answer without our secrets."""
-    secrets = [text for text in (token.access_token, token.refresh_token) if len(text) > 3]
-    text = json.dumps(data)
-    return data if hide(text, *secrets) == text else json.loads(hide(text, *secrets))
+    # A shorter one may be a word of the answer's own language, such as null.
+    secrets = [text for text in (token.access_token, token.refresh_token) if len(text) > 8]
+    return json.loads(hide(json.dumps(data), *secrets))
 
 
 def _first(data: dict[str, Any], paths) -> str:
