@@ -102,7 +102,9 @@ class Visitor:
     def looks(self) -> "Visitor":
         """Everything that holds of every page."""
         page = self.page
-        assert page.title().strip(), f"{page.url} has no title"
+        # Waited for: a click comes back before the page that it leads to is there.
+        expect(page).to_have_title(re.compile(r"\S"))
+        page.wait_for_load_state()
         if not self.runs_scripts:
             return self  # axe is a script, and would be waited for without end
         for scheme in ("light", "dark"):
