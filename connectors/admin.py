@@ -1,6 +1,7 @@
 from django.contrib import admin
 
-from connectors.models import ConnectorSettings
+from connectors.models import ConnectorSettings, Release
+from console.admin import ReadOnly
 
 
 @admin.register(ConnectorSettings)
@@ -21,3 +22,11 @@ class ConnectorSettingsAdmin(admin.ModelAdmin):
     @admin.display(description="stored")
     def stored_names(self, row):
         return ", ".join(row.stored) or "-"
+
+
+@admin.register(Release)
+class Releases(ReadOnly):
+    list_display = ["connector", "version", "created_at", "digest"]
+    list_filter = ["connector"]
+    search_fields = ["connector", "digest"]
+    fields = ["connector", "version", "digest", "created_at", "manifest", "guide"]

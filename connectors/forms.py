@@ -1,48 +1,110 @@
 """The one generated form: a connector's properties, on the partner's tab and on the customer's page."""
 
+import json
 import re
+import zoneinfo
 from collections.abc import Iterable
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 
-from connectors.manifest import Manifest, Property
+from connectors.manifest import Manifest, Property, holds
 
 VALUE_LIMIT = 4000
+LONG_VALUE_LIMIT = 16_000
+_PLAIN = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}
 
 
 class PropertyField(forms.CharField):
     """One property. A secret is write-only: what is stored never comes back as an initial value."""
 
-    def __init__(self, prop: Property, stored: dict | None, **kwargs):
-        attrs = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}
-        widget = forms.TextInput(attrs)
-        if prop.secret:
-            # new-password: a browser's password manager neither fills it in nor offers to keep it.
-            widget = forms.PasswordInput({**attrs, "autocomplete": "new-password"}, render_value=False)
+    def __init__(
+        self,
+        prop: Property,
+        stored: dict | None,
+        *,
+        choices: list[tuple[str, str]] = (),
+        optional: bool = False,
+        **kwargs,
+    ):
+        long = prop.type == "multiline"
         super().__init__(
-            label=prop.label, help_text=prop.description, widget=widget, max_length=VALUE_LIMIT, **kwargs
+            label=prop.label,
+            help_text=prop.description,
+            widget=_widget(prop, list(choices), optional),
+            max_length=LONG_VALUE_LIMIT if long else VALUE_LIMIT,
+            **kwargs,
         )
         self.prop = prop
-        self.suffix = prop.suffix
+        self.is_optional = optional
+        self.prefix, self.suffix, self.group = prop.prefix, prop.suffix, prop.group
         # {"at": …, "by": …} where a secret is stored already.
-        self.stored = stored if prop.secret else None
+        self.stored = stored if prop.is_secret else None
 
     def clean(self, value: str) -> str:
-        value = super().clean(value)
-        if value and self.prop.suffix:
-            value = value.lower().removeprefix("https://").rstrip("/").removesuffix(self.prop.suffix)
-        if value and self.prop.pattern and not re.fullmatch(self.prop.pattern, value):
-            raise ValidationError(self.prop.pattern_message)
+        if self.prop.type == "boolean":
+            return value if value in ("", "false") and self.is_optional else "true" if value else "false"
+        # A paste of many lines is normalised before its length is looked at.
+        value = super().clean(self.prop.normalised(value or ""))
+        if value and (fault := self.prop.fault(value)):
+            raise ValidationError(fault)
         return value
+
+
+class Checkbox(forms.CheckboxInput):
+    def __init__(self, attrs=None):
+        super().__init__(attrs, check_test=lambda value: value in (True, "true", "on"))
+
+    def format_value(self, value):
+        return None
+
+
+class _SecretLines(forms.Textarea):
+    """Nothing that was typed or stored comes back."""
+
+    def format_value(self, value):
+        return None
+
+
+def _widget(prop: Property, choices: list[tuple[str, str]], optional: bool) -> forms.Widget:
+    attrs = dict(_PLAIN)
+    if prop.placeholder:
+        attrs["placeholder"] = prop.placeholder
+    if prop.visible_if:
+        attrs["data-visible-if"] = json.dumps(prop.visible_if)
+    if prop.type == "boolean" and optional:
+        return forms.Select(attrs, choices=[("", "Ask each time"), ("true", "Yes"), ("false", "No")])
+    if prop.type == "boolean":
+        return Checkbox({key: value for key, value in attrs.items() if key.startswith("data-")})
+    if prop.type in ("choice", "lookup"):
+        options = choices or [(choice.value, choice.label) for choice in prop.choices]
+        blank = [("", "Ask each time" if optional else "Choose…" if prop.required else "None")]
+        if prop.default and prop.required and not optional:
+            blank = []
+        return forms.Select(attrs, choices=[*blank, *options])
+    if prop.format == "timezone":
+        zones = sorted(zoneinfo.available_timezones())
+        named = [(zone, zone.replace("_", " ")) for zone in zones]
+        return forms.Select(attrs, choices=[("", "Choose…"), *named])
+    if prop.type == "multiline":
+        # A field that hides what is typed has one line only.
+        area = _SecretLines if prop.is_secret else forms.Textarea
+        return area({**attrs, "rows": 6, "class": "monospaced"})
+    if prop.is_secret:
+        # new-password: a browser's password manager neither fills it in nor offers to keep it.
+        return forms.PasswordInput({**attrs, "autocomplete": "new-password"}, render_value=False)
+    if prop.format in ("integer", "port"):
+        attrs["inputmode"] = "numeric"
+    return forms.TextInput(attrs)
 
 
 class PropertiesForm(forms.Form):
     """Fields for these properties.
 
-    `values` are what is stored, `stored` says since when and by whom. With `everything_optional`
-    (the partner's tab) blank is an answer; otherwise what is not stored yet must be entered.
+    `values` are what is stored, `stored` says since when and by whom, `choices` are the lists of look-ups,
+    and `known` the values that conditions may ask for besides. With `everything_optional` (the partner's
+    tab) blank is an answer; otherwise what is not stored yet must be entered.
     """
 
     def __init__(
@@ -51,29 +113,60 @@ class PropertiesForm(forms.Form):
         properties: Iterable[Property],
         values: dict[str, str] | None = None,
         stored: dict[str, dict] | None = None,
+        choices: dict[str, list[tuple[str, str]]] | None = None,
+        known: dict[str, str] | None = None,
         everything_optional: bool = False,
         **kwargs,
     ):
-        self.values, stored = values or {}, stored or {}
+        self.values, self.known, stored = values or {}, known or {}, stored or {}
+        self.everything_optional = everything_optional
         properties = tuple(properties)
-        initial = {prop.name: self.values.get(prop.name, "") for prop in properties if not prop.secret}
+        initial = {
+            prop.name: self.values.get(prop.name, "" if everything_optional else prop.default)
+            for prop in properties
+            if not prop.is_secret
+        }
         super().__init__(*args, initial=initial, **kwargs)
+        self._kept = {prop.name for prop in properties if prop.is_secret and prop.name in stored}
         for prop in properties:
-            known = prop.secret and prop.name in stored
+            depends = prop.visible_if or prop.required_if or prop.type == "boolean"
             self.fields[prop.name] = PropertyField(
-                prop, stored.get(prop.name), required=prop.required and not everything_optional and not known
+                prop,
+                stored.get(prop.name),
+                choices=(choices or {}).get(prop.name, ()),
+                optional=everything_optional,
+                required=not (everything_optional or depends or not prop.required or prop.name in self._kept),
             )
 
+    def clean(self) -> dict[str, Any]:
+        """What a condition hides is neither wrong nor kept; what it demands must be there."""
+        cleaned = super().clean()
+        for name, field in self.fields.items():
+            if not isinstance(field, PropertyField):
+                continue
+            prop, facts = field.prop, {**self.known, **cleaned}
+            if not holds(prop.visible_if, facts):
+                self.errors.pop(name, None)
+                cleaned[name] = ""
+            elif name in self.errors or cleaned.get(name) or name in self._kept or self.everything_optional:
+                continue
+            elif (prop.required_if and holds(prop.required_if, facts)) or (
+                prop.required and prop.visible_if and prop.type != "boolean"
+            ):
+                self.add_error(name, ValidationError("This field is required.", code="required"))
+        return cleaned
+
     def changes(self) -> dict[str, Any]:
-        """What to store, None to remove. A secret left blank stays as it is."""
+        """What to store, None to remove. A secret left blank stays as it is, unless a condition hides it."""
         changes: dict[str, Any] = {}
         for name, field in self.fields.items():
             if not isinstance(field, PropertyField):
                 continue
             value = self.cleaned_data[name]
+            hidden = not holds(field.prop.visible_if, {**self.known, **self.cleaned_data})
             if value:
                 changes[name] = value
-            elif not field.prop.secret and name in self.values:
+            elif name in self.values and (hidden or not field.prop.is_secret):
                 changes[name] = None
         return changes
 
@@ -90,29 +183,31 @@ class SettingsForm(PropertiesForm):
             everything_optional=True,
             **kwargs,
         )
-        if manifest.has_scopes:
-            defaults = " ".join(manifest.method("authorization_code").default_scopes)
+        self.scoped = manifest.scoped_method
+        if self.scoped:
+            self.default_scopes = self.scoped.scope_separator.join(self.scoped.default_scopes)
+            between = "commas" if self.scoped.scope_separator == "," else "spaces"
             self.fields["scopes"] = forms.CharField(
                 label="Scopes",
                 required=False,
                 max_length=VALUE_LIMIT,
-                initial=settings.scopes or defaults,
+                initial=settings.scopes or self.default_scopes,
                 widget=forms.Textarea({"rows": 3, "spellcheck": "false"}),
-                help_text=f"What your application asks for, separated by spaces. Blank: {defaults}",
+                help_text=f"What your application asks for, with {between} between. Blank: "
+                f"{self.default_scopes}",
             )
-            self.default_scopes = defaults
         if len(manifest.auth_methods) > 1:
             self.fields["auth_methods"] = forms.MultipleChoiceField(
                 label="Ways offered to customers",
                 required=False,
-                choices=[(method.type, method.label) for method in manifest.auth_methods],
+                choices=[(method.key, method.label) for method in manifest.auth_methods],
                 initial=settings.offered_methods(manifest),
                 widget=forms.CheckboxSelectMultiple,
                 help_text="None checked: all are offered.",
             )
 
     def clean_scopes(self) -> str:
-        scopes = self.cleaned_data["scopes"].split()
+        scopes = self.cleaned_data["scopes"].replace(",", " ").split()
         for scope in scopes:
             # RFC 6749, section 3.3: printable ASCII without space, quote and backslash.
             if not re.fullmatch(r"[\x21\x23-\x5b\x5d-\x7e]+", scope):
@@ -121,7 +216,7 @@ class SettingsForm(PropertiesForm):
                 )
         text = " ".join(dict.fromkeys(scopes))
         # The default is not frozen into the row: a later manifest may improve it.
-        return "" if text == self.default_scopes else text
+        return "" if text == " ".join(self.scoped.default_scopes) else text
 
     def clean_auth_methods(self) -> list[str]:
         # All of them is no choice: a way that a later manifest adds is offered as well.

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from connectors import registry
-from connectors.manifest import Manifest
+from connectors.manifest import AuthMethod, Manifest
 from console.models import Event
 from console.sealed import SealedField
 from console.tenancy import PartnerOwned, Principal, TenantQuerySet
@@ -46,6 +46,25 @@ class StoredValues(models.Model):
                 values[name] = value
                 stored[name] = {"at": timezone.now().isoformat(timespec="seconds"), "by": actor}
         self.values, self.stored = values or None, stored
+
+
+class Release(models.Model):
+    """A connector as it was when something was installed with it: the library's folder, at that time."""
+
+    # Of what it is made of; the same content is the same release.
+    digest = models.CharField(max_length=64, primary_key=True)
+    connector = models.CharField(max_length=100, db_index=True)
+    version = models.CharField(max_length=9)
+    manifest = models.TextField()
+    guide = models.TextField()
+    logo = models.BinaryField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["connector", "-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.connector} {self.version}"
 
 
 class ConnectorSettingsQuerySet(TenantQuerySet):
@@ -126,19 +145,21 @@ class ConnectorSettings(PartnerOwned, StoredValues):
         }
         return set(self.stored) if pair <= self.stored.keys() else self.stored.keys() - pair
 
-    def scopes_for(self, manifest: Manifest) -> list[str]:
-        return self.scopes.split() or list(manifest.method("authorization_code").default_scopes)
+    def scopes_for(self, method: AuthMethod) -> list[str]:
+        """What to ask for: the partner's own scopes, or the manifest's."""
+        return self.scopes.split() or list(getattr(method, "default_scopes", ()))
 
     def offered_methods(self, manifest: Manifest) -> list[str]:
         """The auth methods that a customer may choose from, in the manifest's order."""
-        types = [method.type for method in manifest.auth_methods]
-        return [type for type in types if type in self.auth_methods] or types
+        keys = [method.key for method in manifest.auth_methods]
+        return [key for key in keys if key in self.auth_methods] or keys
 
 
 def completeness(manifest: Manifest, stored: dict) -> str:
-    """How much of a connector a partner has supplied: "complete", "partial" or "empty"."""
-    wanted = [prop.name for prop in manifest.partner_properties]
-    have = sum(name in stored for name in wanted)
-    if have == len(wanted):
+    """How much of a connector a partner has supplied: "complete", "partial", "empty", or "nothing" is due."""
+    wanted = {prop.name for prop in manifest.partner_properties if prop.required}
+    if not manifest.partner_properties:
+        return "nothing"
+    if wanted <= stored.keys() and (stored or wanted):
         return "complete"
-    return "partial" if have else "empty"
+    return "partial" if stored else "empty"

@@ -1,52 +1,124 @@
 """Which connectors there are: the folders of CONNECTOR_LIBRARIES, read once for each process."""
 
 from functools import cache, cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
 
 from django.conf import settings
 
-from connectors import guide, manifest
-from connectors.manifest import BadManifest, Manifest
+from connectors import guide
+from connectors.manifest import BadManifest, Manifest, load, parse
+from connectors.monogram import monogram
+from connectors.search import Index
+
+
+class Files(NamedTuple):
+    """What a connector is made of."""
+
+    manifest: str
+    guide: str
+    logo: bytes
 
 
 class Connector:
     """A manifest, with the guide and the logo that stand beside it."""
 
-    def __init__(self, definition: Manifest, guide_text: str, logo: bytes):
+    def __init__(self, definition: Manifest, files: Files):
         self.manifest = definition
         self.slug = definition.slug
         self.name = definition.name
-        self.logo = logo
-        self._guide_text = guide_text
-        # Names before everything else, so that they come first in a search.
-        words = [self.name, *definition.aliases, *definition.categories, "connector"]
-        self._haystack = "\n".join(words).lower()
+        self.files = files
 
     @cached_property
     def guide(self) -> guide.Guide:
-        return guide.Guide(self._guide_text)
+        return guide.Guide(self.files.guide)
 
-    def rank(self, words: list[str]) -> int | None:
-        """How well this connector answers a search, smaller is better; None where a word is missing."""
-        if any(word not in self._haystack for word in words):
-            return None
-        return sum(self._haystack.index(word) for word in words)
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the slug and the files: the name of this release, 64 hex characters."""
+        parts = (self.slug.encode(), self.files.manifest.encode(), self.files.guide.encode(), self.files.logo)
+        return sha256(b"".join(len(part).to_bytes(8, "big") + part for part in parts)).hexdigest()
+
+    @property
+    def categories(self) -> list[str]:
+        return [category_name(category) for category in self.manifest.categories]
+
+    @property
+    def words(self) -> list[str]:
+        """What it is found by, besides its name."""
+        manifest = self.manifest
+        ways = [text for method in manifest.auth_methods for text in (method.label, _WAYS[method.type])]
+        return [*manifest.aliases, *manifest.categories, *ways, "connector"]
+
+
+def category_name(category: str) -> str:
+    """As people read it."""
+    return "CRM" if category == "crm" else category.capitalize()
+
+
+_WAYS = {
+    "none": "",
+    "api_key": "API key token",
+    "http_basic": "basic password",
+    "oauth1": "OAuth 1",
+    "authorization_code": "OAuth",
+    "client_credentials": "OAuth client credentials",
+    "password": "OAuth password",
+    "jwt_bearer": "OAuth service account",
+}
+
+
+def read(folder: Path) -> Connector:
+    """The connector of a folder, checked as a whole. Raises BadManifest."""
+    drawn = folder / "logo.svg"
+    definition = load(folder)
+    try:
+        manifest = (folder / "manifest.toml").read_text(encoding="utf-8")
+        text = (folder / "guide.md").read_text(encoding="utf-8")
+        logo = drawn.read_bytes() if drawn.exists() else b""
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadManifest(f"{folder}: {error}") from error
+    return _assembled(definition, Files(manifest, text, logo))
+
+
+def made_of(slug: str, files: Files) -> Connector:
+    """The connector of these files. Raises BadManifest."""
+    return _assembled(parse(files.manifest, slug=slug), files)
+
+
+def _assembled(definition: Manifest, files: Files) -> Connector:
+    """Without a logo the connector's initials are drawn."""
+    _check_anchors(definition, guide.Guide(files.guide))
+    if not files.logo:
+        files = files._replace(logo=monogram(definition.slug, definition.name))
+    return Connector(definition, files)
+
+
+class Library(dict[str, Connector]):
+    """Every connector by its slug, in the order of their names."""
+
+    @cached_property
+    def index(self) -> Index:
+        return Index((connector, connector.name, connector.words) for connector in self.values())
+
+    @cached_property
+    def categories(self) -> list[str]:
+        return sorted({name for connector in self.values() for name in connector.manifest.categories})
 
 
 @cache
-def all() -> dict[str, Connector]:
-    """Every connector by its slug, in the order of their names. Raises BadManifest."""
+def all() -> Library:
+    """The library of this process. Raises BadManifest."""
     found = {}
     for library in settings.CONNECTOR_LIBRARIES:
         try:
             folders = sorted(folder for folder in library.iterdir() if folder.is_dir())
-            for folder in folders:
-                definition = manifest.load(folder)
-                text = (folder / "guide.md").read_text(encoding="utf-8")
-                _check_anchors(definition, guide.Guide(text))
-                found[definition.slug] = Connector(definition, text, (folder / "logo.svg").read_bytes())
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             raise BadManifest(f"{library}: {error}") from error
-    return dict(sorted(found.items(), key=lambda item: item[1].name.lower()))
+        for folder in folders:
+            found[folder.name] = read(folder)
+    return Library(sorted(found.items(), key=lambda item: item[1].name.lower()))
 
 
 def get(slug: str) -> Connector | None:
@@ -54,12 +126,8 @@ def get(slug: str) -> Connector | None:
 
 
 def search(text: str) -> list[Connector]:
-    """The connectors whose name, alias or category has every word of the text, best first."""
-    words = text.lower().split()
-    ranked = [
-        (rank, connector) for connector in all().values() if (rank := connector.rank(words)) is not None
-    ]
-    return [connector for _, connector in sorted(ranked, key=lambda pair: pair[0])]
+    """The connectors that a text finds, best first; all of them for none."""
+    return all().index.search(text)
 
 
 def _check_anchors(definition: Manifest, text: guide.Guide) -> None:

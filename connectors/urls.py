@@ -12,5 +12,6 @@ urlpatterns = [
         name="connector-remove-value",
     ),
     path("connectors/library/<slug:slug>/guide/", views.guide_tab, name="connector-guide"),
+    path("connectors/schema.json", views.schema, name="connector-schema"),
     path("connectors/logo/<slug:slug>.svg", views.logo, name="connector-logo"),
 ]

@@ -2,13 +2,14 @@
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_GET, require_http_methods, require_safe
 
 from connectors import registry
 from connectors.forms import SettingsForm
+from connectors.manifest import json_schema
 from connectors.models import ConnectorSettings, completeness
 from console.paging import asked_for
 from console.tenancy import partner_member
@@ -33,21 +34,28 @@ def _settings(request: HttpRequest, connector: registry.Connector) -> ConnectorS
 def library(request: HttpRequest) -> HttpResponse:
     text = asked_for(request)
     stored = dict(ConnectorSettings.objects.visible_to(request.principal).values_list("connector", "stored"))
+
+    def state_of(connector: registry.Connector) -> str:
+        return completeness(connector.manifest, stored.get(connector.slug, {}))
+
     found = registry.search(text)
-    only = request.GET.get("configured", "")
-    entries = [
-        (connector, completeness(connector.manifest, stored.get(connector.slug, {}))) for connector in found
-    ]
+    only, category = request.GET.get("configured", ""), request.GET.get("category", "")
+    if category:
+        found = [connector for connector in found if category in connector.manifest.categories]
     if only in ("complete", "partial", "empty"):
-        entries = [entry for entry in entries if entry[1] == only]
+        found = [connector for connector in found if state_of(connector) == only]
+    page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
+    page.object_list = [(connector, state_of(connector)) for connector in page.object_list]
     return render(
         request,
         "connectors/library.html",
         {
-            "page": Paginator(entries, PAGE_SIZE).get_page(request.GET.get("page")),
+            "page": page,
             "known": len(registry.all()),
             "q": text,
             "only": only,
+            "category": category,
+            "categories": [(value, registry.category_name(value)) for value in registry.all().categories],
         },
     )
 
@@ -65,7 +73,7 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
             "settings": settings,
             "completeness": completeness(connector.manifest, settings.stored),
             "methods": [
-                (method, method.type in settings.offered_methods(connector.manifest))
+                (method, method.key in settings.offered_methods(connector.manifest))
                 for method in connector.manifest.auth_methods
             ],
             "tab": "overview",
@@ -141,10 +149,18 @@ def guide_tab(request: HttpRequest, slug: str) -> HttpResponse:
     )
 
 
+@require_safe
+def schema(request: HttpRequest) -> HttpResponse:
+    """What a manifest may say, for editors: the format is no secret."""
+    return JsonResponse(
+        json_schema(), json_dumps_params={"indent": 2}, content_type="application/schema+json"
+    )
+
+
 @require_GET
 @cache_control(public=True, max_age=86400)
 def logo(request: HttpRequest, slug: str) -> HttpResponse:
     """Public: the customer's pages show it too. As an image only, so that no script in it runs."""
-    response = HttpResponse(_connector(slug).logo, content_type="image/svg+xml")
+    response = HttpResponse(_connector(slug).files.logo, content_type="image/svg+xml")
     response["Content-Security-Policy"] = "default-src 'none'; sandbox"
     return response

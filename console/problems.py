@@ -113,6 +113,24 @@ PROBLEMS = {
         PROVIDER,
         status=502,
     ),
+    "value_unusable": Problem(
+        "One of the values cannot be used",
+        "A value that was entered does not fit into a request to {connector}. Check them and try again.",
+        CUSTOMER,
+    ),
+    "nothing_to_choose": Problem(
+        "{connector} has nothing to connect",
+        "Your sign-in works, but it leads to nothing there that could be connected. Someone who manages "
+        "users at {connector} can give you access.",
+        CUSTOMER,
+        status=502,
+    ),
+    "partner_values_missing": Problem(
+        "{partner} has to finish something first",
+        "{connector} needs values that only {partner} has, and they are not stored yet.",
+        PARTNER,
+        status=409,
+    ),
     "credential_rejected": Problem(
         "{connector} does not accept this credential",
         "It may be mistyped, or it was revoked at {connector}.",
@@ -125,6 +143,20 @@ PROBLEMS = {
         "{connector} can give that permission.",
         CUSTOMER,
         status=502,
+    ),
+    # A connector's releases
+    "connector_gone": Problem(
+        "This connector is no longer there",
+        "It was taken out of the library, so nobody here knows how to reach the application. What is stored "
+        "is kept.",
+        OPERATOR,
+        status=409,
+    ),
+    "upgrade_needs_setup": Problem(
+        "The new version asks for something that is not there yet",
+        "Re-authorise the installation; until then it goes on as before.",
+        PARTNER,
+        status=409,
     ),
     # The console itself
     "link_expired": Problem(

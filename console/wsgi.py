@@ -1,5 +1,6 @@
 """The WSGI application. It refuses to start with keys that do not open this database."""
 
+import gc
 import os
 import sys
 
@@ -17,6 +18,9 @@ try:
     from console.shield import Shield
 
     application = Shield(django_application)
+    # The library lives as long as the process: nobody need look through it for garbage.
+    gc.collect()
+    gc.freeze()
 
     refuse_wrong_keys()
 except SystemExit as refusal:

@@ -16,20 +16,23 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from connectors import registry
 from connectors.manifest import Manifest
 from connectors.models import ConnectorSettings, redirect_uri
-from console import crypto
+from console import crypto, http
 from console.models import Event
-from console.problems import PROBLEMS, ProblemError
+from console.problems import PROBLEMS, ProblemError, hide
 from console.tenancy import Principal
-from installations import connecting, http
-from installations.auth.authorization_code import AuthorizationCode
-from installations.auth.token_response import TokenError
+from installations import connecting
+from installations.auth import AuthorizationCode, TokenError
+from installations.connecting import ChoiceNeeded
 from installations.models import AuthorizationRequest, Setup, SetupLink
+from installations.values import BadValue, resolve
 from installations.verification import AddressUnknown
 
 log = logging.getLogger("installations.authorization")
+
+
+PAIR = ("client_id", "client_secret")
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,8 @@ class Registration:
     """The client registration in use: the partner's, or this installation's own where that is blank."""
 
     id: UUID
-    client_id: str
-    client_secret: str = field(repr=False)
+    # The values of the manifest's properties, from whoever's application it is.
+    values: dict[str, str] = field(repr=False)
 
     @property
     def redirect_uri(self) -> str:
@@ -48,21 +51,18 @@ class Registration:
 def registration(manifest: Manifest, partner: ConnectorSettings, setup: Setup) -> Registration:
     """The partner's, if it is whole: half of one and half of another would be sent to the wrong side."""
     is_partners = "client_id" in partner.supplied(manifest)
-    values = (partner.values if is_partners else setup.values) or {}
+    stored = dict(partner.values or {})
+    if not is_partners:
+        stored = {name: value for name, value in stored.items() if name not in PAIR}
     return Registration(
         id=partner.id if is_partners else setup.installation_id,
-        client_id=values.get("client_id", ""),
-        client_secret=values.get("client_secret", ""),
+        values=resolve(manifest, setup.auth_method, stored, setup.values or {}),
     )
 
 
-def _grant(slug: str, client: Registration) -> AuthorizationCode:
-    return AuthorizationCode(
-        registry.get(slug).manifest.method("authorization_code"),
-        client_id=client.client_id,
-        client_secret=client.client_secret,
-        redirect_uri=client.redirect_uri,
-    )
+def _grant(manifest: Manifest, setup: Setup, client: Registration) -> AuthorizationCode:
+    method = manifest.method(setup.auth_method)
+    return AuthorizationCode(method, client.values, redirect_uri=client.redirect_uri)
 
 
 def cookie_name(request_id: UUID) -> str:
@@ -78,7 +78,8 @@ def ask(setup: Setup, principal: Principal, response_for) -> HttpResponse:
     AuthorizationRequest.forget_expired()
     installation = setup.installation
     partner = ConnectorSettings.objects.for_connector(setup.partner_id, installation.connector)
-    client = registration(registry.get(installation.connector).manifest, partner, setup)
+    manifest = setup.definition.manifest
+    client = registration(manifest, partner, setup)
     state, browser, verifier = (secrets.token_urlsafe(size) for size in (32, 32, 64))
     row = AuthorizationRequest.objects.create(
         partner_id=setup.partner_id,
@@ -87,6 +88,7 @@ def ask(setup: Setup, principal: Principal, response_for) -> HttpResponse:
         setup_link_id=principal.setup_link_id,
         user_id=principal.user_id,
         registration_id=client.id,
+        auth_method=setup.auth_method,
         state_digest=crypto.digest(state),
         browser_digest=crypto.digest(browser),
         verifier={"code_verifier": verifier},
@@ -94,10 +96,12 @@ def ask(setup: Setup, principal: Principal, response_for) -> HttpResponse:
     )
     installation.wait_for_consent()
     Event.objects.record("consent.asked", principal, "Consent was asked for", subject=installation)
-    manifest = registry.get(installation.connector).manifest
-    url = _grant(installation.connector, client).authorization_url(
-        scopes=partner.scopes_for(manifest), state=state, code_verifier=verifier
-    )
+    try:
+        url = _grant(manifest, setup, client).authorization_url(
+            scopes=partner.scopes_for(manifest.method(setup.auth_method)), state=state, code_verifier=verifier
+        )
+    except BadValue as error:
+        raise ProblemError("value_unusable", words=str(error)) from error
     response = response_for(http.browser_url(url))
     response.set_cookie(
         cookie_name(row.id),
@@ -151,29 +155,34 @@ def answer(request: HttpRequest, registration_id: UUID) -> AuthorizationRequest:
         )
     verifier = row.verifier["code_verifier"]
     row.close("")
-    connector = registry.get(row.installation.connector)
-    partner = ConnectorSettings.objects.for_connector(row.partner_id, connector.slug)
-    client = registration(connector.manifest, partner, row.setup)
+    setup = row.setup
+    manifest = setup.definition.manifest
+    partner = ConnectorSettings.objects.for_connector(row.partner_id, row.installation.connector)
+    # As it was asked: another tab may have chosen another way since.
+    setup.auth_method = row.auth_method
+    method = manifest.method(setup.auth_method)
+    client = registration(manifest, partner, setup)
     code = _single(request, "code", 4096)
     try:
-        _check_issuer(request, connector.manifest.method("authorization_code").issuer)
+        _check_issuer(request, method.issuer)
         if "error" in request.GET:
             raise _provider_error(request)
         if not code:
             raise ProblemError("provider_answer_unreadable", words="the answer holds neither code nor error")
         if client.id != registration_id:
             raise ProblemError("attempt_revoked", words="the client registration changed in the meantime")
-        token = _grant(connector.slug, client).obtain(code=code, code_verifier=verifier)
-        row.setup.auth_method = "authorization_code"
-        connecting.connect(connector.manifest, row.setup, token, principal, row.setup_link)
-    except AddressUnknown:
-        row.close("address_needed")
+        token = _grant(manifest, setup, client).obtain(
+            code=code, code_verifier=verifier, wanted=connecting.wanted(manifest)
+        )
+        said = {prop.callback: _single(request, prop.callback, 500) for prop in manifest.properties}
+        setup.found = connecting.found_with(manifest, method.key, token, said)
+        connecting.connect(manifest, partner, setup, token, principal, row.setup_link)
+    except (AddressUnknown, ChoiceNeeded) as error:
+        row.close("address_needed" if isinstance(error, AddressUnknown) else "choice_needed")
     except (ProblemError, TokenError) as error:
         row.close(error.code)
         row.installation.stop_waiting()
-        words = error.words
-        for secret in (client.client_secret, code, verifier):
-            words = words.replace(secret, "•••") if secret else words
+        words = hide(error.words, client.values.get("client_secret", ""), code, verifier)
         raise Refused(error.code, row, words) from error
     else:
         row.close("connected")
@@ -246,7 +255,7 @@ def link_principal(link: SetupLink) -> Principal:
 
 
 def _refused_text(refused: Refused) -> str:
-    connector = registry.get(refused.about.installation.connector)
+    connector = refused.about.installation.definition
     names = {"connector": connector.name if connector else "", "partner": refused.about.partner.name}
     return f"No connection by consent: {PROBLEMS[refused.code].title.format(**names)}"[:300]
 

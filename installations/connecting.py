@@ -1,17 +1,25 @@
 """From what was entered or consented to, to a verified installation. HTTP here, rows here."""
 
+from collections.abc import Mapping
+
 from django.db import transaction
 from django.utils import timezone
 
-from connectors import registry
+from connectors import registry, releases
 from connectors.manifest import Manifest, Property
 from connectors.models import ConnectorSettings
 from console.models import Event
 from console.problems import ProblemError
 from console.tenancy import Principal
-from installations.auth import METHODS, Token
+from installations import verification
+from installations.auth import DIRECT, STATIC, Static, Token, TokenError
 from installations.models import Credential, CredentialVersion, Installation, Setup, SetupLink, Status
-from installations.verification import AddressUnknown, Identity, verify
+from installations.values import BadValue, resolve
+from installations.verification import AddressUnknown, Identity
+
+
+class ChoiceNeeded(Exception):
+    """The provider offers several things, and only the customer knows which is meant."""
 
 
 def begin(installation: Installation, principal: Principal) -> Setup:
@@ -28,6 +36,8 @@ def begin(installation: Installation, principal: Principal) -> Setup:
             return found
         setup = Setup(partner_id=row.partner_id, installation=row, auth_method=row.auth_method)
         setup.setup_link_id = principal.setup_link_id
+        if today := registry.get(row.connector):
+            setup.release_id = releases.keep(today)
         setup.values, setup.stored = row.values, row.stored
         setup.save()
         Event.objects.record("setup.opened", principal, "A setup was opened", subject=row)
@@ -36,11 +46,11 @@ def begin(installation: Installation, principal: Principal) -> Setup:
 
 def _take_over(setup: Setup, principal: Principal) -> None:
     """Go on with what somebody else began: with their choices, not with their secrets."""
-    manifest = registry.get(setup.installation.connector).manifest
-    public = {prop.name for prop in manifest.properties if not prop.secret}
+    manifest = setup.definition.manifest
+    public = {prop.name for prop in manifest.properties if not prop.is_secret}
     setup.set_values(dict.fromkeys(setup.stored.keys() - public), principal.actor)
     setup.setup_link_id, setup.reviewed_at = principal.setup_link_id, None
-    setup.token, setup.address_needed = None, False
+    setup.token, setup.found, setup.address_needed = None, {}, False
     setup.save()
 
 
@@ -48,18 +58,30 @@ def asked(manifest: Manifest, partner: ConnectorSettings, auth_method: str) -> l
     """What this installation must be asked: what belongs to the account, and what the partner left blank."""
     return [
         prop
-        for prop in manifest.properties
-        if auth_method in prop.auth_methods
+        for prop in manifest.properties_for(auth_method)
+        if prop.level in ("account", "partner_else_account")
         and not prop.fallback
+        and prop.type != "lookup"
+        and prop.name != manifest.method_property
         and (prop.level == "account" or prop.name not in partner.supplied(manifest))
     ]
 
 
-def choose_method(setup: Setup, auth_method: str) -> None:
+def missing_from_partner(manifest: Manifest, partner: ConnectorSettings, auth_method: str) -> list[Property]:
+    """What only the partner can supply, and has not."""
+    return [
+        prop
+        for prop in manifest.properties_for(auth_method)
+        if prop.level == "partner" and prop.required and not prop.default and prop.name not in partner.stored
+    ]
+
+
+def choose_method(setup: Setup, auth_method: str, **values: str) -> None:
     """Another method than before forgets what was obtained by the other one."""
     setup.auth_method = auth_method
-    setup.token, setup.address_needed = None, False
-    setup.save(update_fields=["auth_method", "token", "address_needed"])
+    setup.token, setup.found, setup.address_needed = None, {}, False
+    setup.set_values(values, "")
+    setup.save(update_fields=["auth_method", "token", "found", "address_needed", "values", "stored"])
     setup.installation.stop_waiting()
 
 
@@ -68,19 +90,83 @@ def take_values(setup: Setup, changes: dict[str, str | None], principal: Princip
     setup.save(update_fields=["values", "stored"])
 
 
-def connect_with_key(
-    manifest: Manifest, setup: Setup, values: dict[str, str], principal: Principal, link: SetupLink | None
-) -> None:
-    """Verify a pasted key and connect. It is kept only if it works, or if only its address is missing.
+def obtain(
+    manifest: Manifest, partner: ConnectorSettings, setup: Setup, changes: Mapping[str, str | None]
+) -> tuple[Token, dict[str, str | None]]:
+    """The credential that the entered values make or lead to without a browser, and what is left to keep.
 
-    Raises ProblemError, and AddressUnknown where the next step must ask for the address.
+    Secrets that are the credential itself go into it and nowhere else; one-time values are used and kept
+    nowhere. Raises ProblemError.
     """
-    token = METHODS[setup.auth_method]().obtain(values)
-    connect(manifest, setup, token, principal, link)
+    method = manifest.method(setup.auth_method)
+    own, once = {}, set()
+    for prop in manifest.properties_for(method.key):
+        if prop.name in changes and prop.one_time:
+            once.add(prop.name)
+        elif changes.get(prop.name) and prop.is_secret and method.type in STATIC:
+            own[prop.name] = changes[prop.name]
+    kept = {name: value for name, value in changes.items() if name not in own and name not in once}
+    if method.type in STATIC:
+        return Static().obtain(own), kept
+    values = resolve(manifest, method.key, partner.values or {}, setup.values or {}, _present(changes))
+    try:
+        token = DIRECT[method.type]().obtain(method, values, partner.scopes_for(method), wanted(manifest))
+    except TokenError as error:
+        raise ProblemError(error.code, words=error.words) from error
+    except BadValue as error:
+        raise ProblemError("value_unusable", words=str(error)) from error
+    return token, kept
+
+
+def _present(values: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value}
+
+
+def wanted(manifest: Manifest) -> tuple[str, ...]:
+    """The places of a token response whose values the manifest asks for."""
+    return tuple(prop.token_response for prop in manifest.properties if prop.token_response)
+
+
+def found_with(
+    manifest: Manifest, auth_method: str, token: Token, parameters: Mapping[str, str]
+) -> dict[str, str]:
+    """System values from a token response and from the answer about consent. Raises ProblemError.
+
+    What comes from outside is not trusted: it has the form that the manifest says, or the setup ends here.
+    """
+    found = {}
+    for prop in manifest.properties_for(auth_method):
+        if not (prop.token_response or prop.callback):
+            continue
+        value = prop.normalised(token.extra.get(prop.token_response, "") or parameters.get(prop.callback, ""))
+        if (prop.required and not value) or (value and prop.fault(value)):
+            raise ProblemError("provider_answer_unreadable", words=f"no usable {prop.name} in the answer")
+        if value:
+            found[prop.name] = value[:500]
+    return found
+
+
+def connect_with_values(
+    manifest: Manifest,
+    partner: ConnectorSettings,
+    setup: Setup,
+    changes: Mapping[str, str | None],
+    principal: Principal,
+    link: SetupLink | None,
+) -> None:
+    """Verify what was entered and connect. It is kept only if it works, or if something else is missing.
+
+    Raises ProblemError, AddressUnknown and ChoiceNeeded, as `connect` does.
+    """
+    token, kept = obtain(manifest, partner, setup, changes)
+    setup.set_values(dict(kept), principal.actor)
+    setup.found = found_with(manifest, setup.auth_method, token, {})
+    connect(manifest, partner, setup, token, principal, link)
 
 
 def connect(
     manifest: Manifest,
+    partner: ConnectorSettings,
     setup: Setup,
     token: Token,
     principal: Principal,
@@ -89,16 +175,29 @@ def connect(
 ) -> Identity:
     """Verify a token at the provider and, only then, change the installation.
 
-    Raises ProblemError, and AddressUnknown after keeping the token for the step that asks.
+    Raises ProblemError; AddressUnknown and ChoiceNeeded after keeping the token for the step that asks.
     """
+    method = manifest.method(setup.auth_method)
+    values = resolve(
+        manifest, method.key, partner.values or {}, setup.values or {}, setup.found, token.values, address
+    )
     try:
-        identity = verify(manifest, manifest.method(setup.auth_method), token, address)
+        for prop in lookups(manifest, setup):
+            offered = verification.options(manifest, method, token, values, prop.lookup)
+            if len(offered) > 1:
+                _keep(setup, token, address_needed=setup.address_needed)
+                raise ChoiceNeeded
+            if not offered:
+                raise ProblemError("nothing_to_choose", words=prop.label)
+            values[prop.name] = offered[0][0]
+            setup.set_values({prop.name: offered[0][0]}, principal.actor)
+        identity = verification.verify(manifest, method, token, values)
     except AddressUnknown:
         _keep(setup, token, address_needed=True)
         raise
     except ProblemError as error:
-        # Neither says that the credential is wrong, and some are shown to their owner only once.
-        if error.code in ("provider_unavailable", "permission_missing"):
+        # None of these says that the credential is wrong, and some are shown to their owner only once.
+        if error.code in ("provider_unavailable", "permission_missing", "nothing_to_choose"):
             _keep(setup, token, address_needed=setup.address_needed)
         raise
     # An address entered by hand is kept only as long as the look-up fails: a later one may differ.
@@ -107,12 +206,21 @@ def connect(
     return identity
 
 
+def lookups(manifest: Manifest, setup: Setup) -> list[Property]:
+    """The choices that are still to be made of what the provider offers."""
+    return [
+        prop
+        for prop in manifest.properties_for(setup.auth_method)
+        if prop.lookup and prop.name not in setup.stored
+    ]
+
+
 def _keep(setup: Setup, token: Token, *, address_needed: bool) -> None:
     """Hold on to a credential that could not be checked yet. Raises ProblemError if the setup was closed."""
     if not Setup.objects.filter(pk=setup.pk, finished_at=None).exists():
         raise ProblemError("attempt_revoked")
     setup.token, setup.address_needed = token.to_json(), address_needed
-    setup.save(update_fields=["auth_method", "token", "address_needed"])
+    setup.save(update_fields=["auth_method", "token", "found", "address_needed", "values", "stored"])
 
 
 def _finish(
@@ -126,6 +234,7 @@ def _finish(
 ) -> None:
     # What the token was obtained with; another tab may have chosen another way since.
     now, auth_method = timezone.now(), setup.auth_method
+    values, stored, found = setup.values, setup.stored, setup.found
     with transaction.atomic():
         row = Installation.objects.select_for_update().filter(pk=setup.installation_id).first()
         setup = Setup.objects.select_for_update().filter(pk=setup.pk).first()
@@ -158,15 +267,17 @@ def _finish(
         # The grant of the last time is superseded as a whole.
         CredentialVersion.objects.filter(installation=row).exclude(pk=version.pk).delete()
         # What was entered for another way is of no use, and a secret of no use is not kept.
-        used = {prop.name for prop in manifest.properties if auth_method in prop.auth_methods}
-        setup.set_values({**address, **dict.fromkeys(setup.stored.keys() - used)}, principal.actor)
+        used = {prop.name for prop in manifest.properties_for(auth_method)}
+        setup.values, setup.stored = values, stored
+        setup.set_values({**address, **dict.fromkeys(stored.keys() - used)}, principal.actor)
         row.values, row.stored = setup.values, setup.stored
-        row.auth_method, row.discovered = auth_method, identity.discovered
+        row.release_id = setup.release_id
+        row.auth_method, row.discovered = auth_method, {**found, **identity.discovered}
         row.external_account_id, row.external_account_name = identity.account_id, identity.account_name
         row.status, row.problem = Status.CONNECTED, ""
         row.connected_by, row.connected_at, row.last_worked_at = principal.actor, now, now
         row.save()
-        setup.finished_at, setup.values, setup.stored, setup.token = now, None, {}, None
+        setup.finished_at, setup.values, setup.stored, setup.token, setup.found = now, None, {}, None, {}
         setup.save()
         if link:
             SetupLink.objects.filter(pk=link.pk).update(completed_at=now)
@@ -175,7 +286,7 @@ def _finish(
         Event.objects.record(
             "installation.connected",
             principal,
-            f"Connected to {identity.account_name}"[:300],
+            f"Connected to {identity.account_name}"[:300] if identity.account_name else "Connected",
             subject=row,
             account=identity.account_id,
             switched=another,
@@ -183,7 +294,13 @@ def _finish(
         )
 
 
-def test(manifest: Manifest, installation: Installation, principal: Principal, reference: str) -> Identity:
+def test(
+    manifest: Manifest,
+    partner: ConnectorSettings,
+    installation: Installation,
+    principal: Principal,
+    reference: str,
+) -> Identity:
     """Call the provider with the stored credential and note what came of it. Raises ProblemError.
 
     An outage at the provider says nothing about the credential and changes nothing.
@@ -194,13 +311,13 @@ def test(manifest: Manifest, installation: Installation, principal: Principal, r
     if version is None:
         raise ProblemError("credential_rejected", words="no credential is stored")
     token = Token.from_json(version.token)
+    own = {**(installation.values or {}), **installation.discovered}
+    if manifest.discovery:
+        # The address is looked up anew: what was found may have moved.
+        own.pop(manifest.discovery.property, None)
+    values = resolve(manifest, installation.auth_method, partner.values or {}, own, token.values)
     try:
-        identity = verify(
-            manifest,
-            manifest.method(installation.auth_method),
-            token,
-            fallback_values(manifest, installation),
-        )
+        identity = verification.verify(manifest, manifest.method(installation.auth_method), token, values)
         if identity.account_id != installation.external_account_id:
             raise ProblemError("wrong_account", words=identity.account_id)
     except (ProblemError, AddressUnknown) as error:
@@ -221,11 +338,3 @@ def test(manifest: Manifest, installation: Installation, principal: Principal, r
     installation.worked(version)
     Event.objects.record("installation.tested", principal, "The test passed", subject=installation)
     return identity
-
-
-def fallback_values(manifest: Manifest, installation: Installation) -> dict[str, str]:
-    """The address that was entered by hand at this installation, if it was."""
-    values = installation.values or {}
-    return {
-        prop.name: values[prop.name] for prop in manifest.properties if prop.fallback and prop.name in values
-    }

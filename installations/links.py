@@ -16,7 +16,6 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from connectors import registry
 from console import crypto, throttle
 from console.middleware import client_address, network_of
 from console.models import Event
@@ -113,7 +112,7 @@ def send(
 
 def _mail(link: SetupLink, url: str) -> bool:
     installation = link.installation
-    connector = registry.get(installation.connector)
+    connector = installation.definition
     context = {"partner": installation.partner, "connector": connector, "url": url, "link": link}
     text = render_to_string("installations/setup_link_mail.txt", context)
     try:

@@ -13,7 +13,9 @@ from django.db import connections, models, transaction
 from django.urls import reverse
 from django.utils import timezone
 
+from connectors import registry, releases
 from connectors.models import StoredValues
+from connectors.registry import Connector
 from console import crypto
 from console.models import Account
 from console.sealed import SealedField
@@ -43,6 +45,11 @@ class InstallationQuerySet(TenantQuerySet):
             | models.Q(external_account_name__icontains=text)
             | models.Q(account_id__in=accounts.values("pk"))
         )
+
+    def behind(self, connector: Connector) -> "InstallationQuerySet":
+        """Rows made with another release of this connector than today's."""
+        rows = self.filter(connector=connector.slug, release__isnull=False)
+        return rows.exclude(release_id=connector.digest)
 
     def connectors(self, principal: Principal) -> list[str]:
         """The slugs of the connectors that the partner's customers have installed, in their order.
@@ -82,10 +89,12 @@ class Installation(PartnerOwned, StoredValues):
         blank=True, max_length=1000, help_text="Optional. Only your company sees it."
     )
     status = models.CharField(max_length=30, choices=Status.choices, default=Status.NOT_SET_UP)
+    # The release that it was made with, until it is upgraded.
+    release = models.ForeignKey("connectors.Release", models.PROTECT, null=True, editable=False)
     # A code of console.problems, for the states that have a reason.
     problem = models.CharField(max_length=50, blank=True)
     disabled_at = models.DateTimeField(null=True, blank=True)
-    auth_method = models.CharField(max_length=30, blank=True)
+    auth_method = models.CharField(max_length=50, blank=True)
     # Found after authentication: {"host": "example.retail.heartland.us"}
     discovered = models.JSONField(default=dict)
     external_account_id = models.CharField(max_length=253, blank=True)
@@ -101,6 +110,7 @@ class Installation(PartnerOwned, StoredValues):
     TABLE_COLUMNS = [
         "account",
         "connector",
+        "release",
         "name",
         "status",
         "disabled_at",
@@ -130,6 +140,17 @@ class Installation(PartnerOwned, StoredValues):
 
     def __str__(self) -> str:
         return self.name or f"{self.connector} of {self.account}"
+
+    @property
+    def definition(self) -> Connector | None:
+        """The connector as this installation knows it; None where it is gone from the library."""
+        return releases.find(self.connector, self.release_id)
+
+    @property
+    def newer(self) -> Connector | None:
+        """Today's release of its connector, where it is another one."""
+        current = registry.get(self.connector)
+        return current if current and self.release_id and current.digest != self.release_id else None
 
     @property
     def registration_id(self) -> uuid.UUID:
@@ -238,9 +259,13 @@ class Setup(PartnerOwned, StoredValues):
     # Whose walk it is: a link's, or that of the partner's people. What one has entered is not the other's.
     setup_link = models.ForeignKey("SetupLink", models.CASCADE, null=True)
     reviewed_at = models.DateTimeField(null=True)
-    auth_method = models.CharField(max_length=30, blank=True)
+    auth_method = models.CharField(max_length=50, blank=True)
     # Given by the provider, not verified yet; a host look-up that failed leaves it here.
     token = SealedField(null=True)
+    # The release that is set up: today's, whatever the installation had.
+    release = models.ForeignKey("connectors.Release", models.PROTECT, null=True, editable=False)
+    # What the answer about consent and the token response said besides: {"realm_id": "…"}
+    found = models.JSONField(default=dict)
     address_needed = models.BooleanField(default=False)
     switch_account = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -255,6 +280,10 @@ class Setup(PartnerOwned, StoredValues):
 
     def __str__(self) -> str:
         return f"setup of {self.installation_id}"
+
+    @property
+    def definition(self) -> Connector | None:
+        return releases.find(self.installation.connector, self.release_id or self.installation.release_id)
 
 
 class SetupLink(PartnerOwned):
@@ -342,6 +371,7 @@ class AuthorizationRequest(PartnerOwned):
     setup = models.ForeignKey(Setup, models.CASCADE)
     setup_link = models.ForeignKey(SetupLink, models.CASCADE, null=True)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True)
+    auth_method = models.CharField(max_length=50, default="authorization_code")
     # The client registration whose redirect URI was sent.
     registration_id = models.UUIDField()
     state_digest = models.CharField(max_length=64, unique=True, editable=False)

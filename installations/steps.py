@@ -1,95 +1,24 @@
 """The wizard's pages, for a console user and for a customer with a setup link."""
 
 from collections.abc import Callable
-from uuid import UUID
 
 from csp.constants import SELF
+from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_GET, require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from connectors.forms import PropertiesForm
-from console import throttle
+from console import http, throttle
 from console.models import Event
 from console.problems import PROBLEMS, ProblemError, problem_page
-from console.tenancy import partner_member
-from installations import authorization, connecting, http, links
+from installations import authorization, connecting, links, verification
 from installations.auth import Token
-from installations.models import Installation
+from installations.connecting import ChoiceNeeded
+from installations.entrances import console_user, customer
 from installations.verification import AddressUnknown
-from installations.wizard import Walk, walk_of
-
-
-def quiet(view, policy: str = "no-referrer"):
-    """Pages on which a link's token, a code or a state may have been: nothing of their address leaves."""
-
-    def wrapper(request, *args, **kwargs):
-        response = view(request, *args, **kwargs)
-        response["Referrer-Policy"] = policy
-        return response
-
-    wrapper.__name__ = view.__name__
-    return wrapper
-
-
-# ── ways in ─────────────────────────────────────────────────────────────────────────────────────
-
-
-@require_safe
-@quiet
-def open_setup_link(request: HttpRequest, token: str) -> HttpResponse:
-    link = None
-    try:
-        link = links.open_link(request, token)
-        links.refuse_closed(link)
-    except ProblemError as error:
-        # The same address again: to name it would echo what a guesser sent.
-        known = {"partner": link.partner.name} if link else {}
-        return problem_page(request, error, action_url="", **known)
-    _, reviewed = links.remembered(request, link.pk)
-    return links.remember(redirect("setup", link.pk, permanent=False), link, reviewed=reviewed)
-
-
-def customer(view):
-    """A page of a setup link. The browser must have opened the link; the link must be live or completed."""
-
-    def wrapper(request: HttpRequest, link_id: UUID, *args, **kwargs):
-        opened, reviewed = links.remembered(request, link_id)
-        if not opened:
-            return problem_page(request, ProblemError("link_closed_browser"), action_url="")
-        link = links.find(link_id)
-        if link is None:
-            raise Http404("no such link")
-        try:
-            links.refuse_closed(link)
-        except ProblemError as error:
-            return problem_page(request, error, partner=link.partner.name, action_url=request.path)
-        walk = Walk(authorization.link_principal(link), link.installation, link, reviewed=reviewed)
-        return view(request, walk, *args, **kwargs)
-
-    # These have forms: under "no-referrer" a browser says `Origin: null` when it sends one, and the
-    # check of where it came from fails. Their addresses hold no secret.
-    page = quiet(wrapper, policy="same-origin")
-    page.is_customer_page = True
-    return page
-
-
-def console_user(view):
-    @partner_member
-    def wrapper(request: HttpRequest, installation_id: UUID, *args, **kwargs):
-        installation = get_object_or_404(
-            Installation.objects.visible_to(request.principal).select_related("account", "partner"),
-            pk=installation_id,
-        )
-        if installation.disabled_at:
-            raise ProblemError("installation_disabled")
-        return view(request, Walk(request.principal, installation), *args, **kwargs)
-
-    return wrapper
-
-
-# ── one step ────────────────────────────────────────────────────────────────────────────────────
+from installations.wizard import Walk
 
 
 def start(request: HttpRequest, walk: Walk) -> HttpResponse:
@@ -99,18 +28,26 @@ def start(request: HttpRequest, walk: Walk) -> HttpResponse:
 def step(request: HttpRequest, walk: Walk, slug: str) -> HttpResponse:
     if slug not in PAGES:
         raise Http404(f"no step {slug}")
-    if request.method == "POST" and walk.setup and walk.method and walk.setup.auth_method != walk.method.type:
+    if request.method == "POST" and walk.setup and walk.method and walk.setup.auth_method != walk.method.key:
         # Where only one way is offered nobody chooses it.
-        connecting.choose_method(walk.setup, walk.method.type)
+        connecting.choose_method(walk.setup, walk.method.key)
     if not walk.may_see(slug):
         return start(request, walk)
     try:
-        if request.method == "POST" and slug in ("details", "address", "check"):
+        if request.method == "POST" and slug in ("details", "address", "choose", "check"):
             # Each of these asks the provider; a link is no place to try out keys.
             throttle.spend(f"verify:{walk.installation.pk}", per_minute=20)
+        if slug != "review" and walk.method:
+            _refuse_if_partner_is_due(walk)
         return PAGES[slug](request, walk)
     except ProblemError as error:
         return problem(request, walk, error)
+
+
+def _refuse_if_partner_is_due(walk: Walk) -> None:
+    missing = connecting.missing_from_partner(walk.manifest, walk.settings, walk.method.key)
+    if missing:
+        raise ProblemError("partner_values_missing", words=", ".join(prop.label for prop in missing))
 
 
 def page(request: HttpRequest, walk: Walk, slug: str, status: int = 200, **context) -> HttpResponse:
@@ -187,14 +124,28 @@ def review(request: HttpRequest, walk: Walk) -> HttpResponse:
 
 
 def method(request: HttpRequest, walk: Walk) -> HttpResponse:
+    """Which way to connect: a choice of the ways themselves, or of the property that leads to them."""
+    by = walk.manifest.method_property
+    ways = {method.key: (method, method.label) for method in walk.offered}
+    checked = walk.method and walk.method.key
+    if by:
+        prop = walk.manifest.property_named(by)
+        leads_to = {value: method for method in walk.offered for value in method.chosen_by}
+        ways = {c.value: (leads_to[c.value], c.label) for c in prop.choices if c.value in leads_to}
+        checked = walk.method and walk.known.get(by)
     chosen = request.POST.get("auth_method", "")
-    if request.method == "POST" and chosen in [offered.type for offered in walk.offered]:
-        if chosen != walk.setup.auth_method:
-            connecting.choose_method(walk.setup, chosen)
+    if request.method == "POST" and chosen in ways:
+        key = ways[chosen][0].key
+        if by or key != walk.setup.auth_method:
+            connecting.choose_method(walk.setup, key, **({by: chosen} if by else {}))
         following = [found.slug for found in walk.steps()]
         return redirect(walk.url(following[following.index("method") + 1]))
     missing = request.method == "POST"
-    return page(request, walk, "method", status=422 if missing else 200, missing=missing)
+    choices = [(value, label, method.summary) for value, (method, label) in ways.items()]
+    context = {"choices": choices, "checked": checked, "missing": missing}
+    if by:
+        context |= {"question": prop.label, "explanation": prop.description}
+    return page(request, walk, "method", status=422 if missing else 200, **context)
 
 
 def details(request: HttpRequest, walk: Walk) -> HttpResponse:
@@ -208,31 +159,40 @@ def details(request: HttpRequest, walk: Walk) -> HttpResponse:
         properties=walk.asked,
         values=setup.values,
         stored=stored,
+        known=walk.known,
     )
     if request.method == "POST" and form.is_valid():
         if walk.is_interactive:
             connecting.take_values(setup, form.changes(), walk.principal)
             return redirect(walk.url("consent"))
         try:
-            connecting.connect_with_key(walk.manifest, setup, form.changes(), walk.principal, walk.link)
+            connecting.connect_with_values(
+                walk.manifest, walk.settings, setup, form.changes(), walk.principal, walk.link
+            )
             return redirect(walk.url("done"))
-        except AddressUnknown:
-            return redirect(walk.url("address"))
+        except (AddressUnknown, ChoiceNeeded):
+            return start(request, walk)
         except ProblemError as error:
-            if error.code != "credential_rejected":
+            if error.code not in ("credential_rejected", "invalid_grant", "invalid_client") or not walk.asked:
                 raise
             _note(request, walk, error)
-            form.add_error(
-                walk.asked[0].name,
-                f"{walk.connector.name} does not accept this {walk.asked[0].label}. "
-                "Copy it again, or generate a new one.",
-            )
+            _say_refused(form, walk)
     anchors = {anchor for prop in walk.asked for anchor in prop.help_anchors}
     return page(request, walk, "details", 422 if form.errors else 200, form=form, anchors=anchors)
 
 
+def _say_refused(form: PropertiesForm, walk: Walk) -> None:
+    """Beside the one field that it can be, else above all of them."""
+    if len(walk.asked) == 1:
+        prop = walk.asked[0]
+        said = f"does not accept this {prop.label}. Copy it again, or generate a new one."
+        form.add_error(prop.name, f"{walk.connector.name} {said}")
+    else:
+        said = "does not accept this. Check each value; secrets must be entered again."
+        form.add_error(None, f"{walk.connector.name} {said}")
+
+
 def consent(request: HttpRequest, walk: Walk) -> HttpResponse:
-    endpoint = http.browser_url(walk.method.authorization_endpoint)
     if request.method == "POST":
         return authorization.ask(
             walk.setup, walk.principal, lambda url: HttpResponse(status=303, headers={"Location": url})
@@ -242,13 +202,12 @@ def consent(request: HttpRequest, walk: Walk) -> HttpResponse:
         request,
         walk,
         "consent",
-        scopes=[(scope, labels.get(scope, "")) for scope in walk.settings.scopes_for(walk.manifest)],
+        scopes=[(scope, labels.get(scope, "")) for scope in walk.settings.scopes_for(walk.method)],
         anchors=set(walk.method.help_anchors),
     )
     # Browsers hold a form's redirects against form-action as well, and a provider may lead on to the
     # sign-in of another origin: this one page, which shows nothing that others wrote, allows https.
-    origin = "/".join(endpoint.split("/")[:3])
-    response._csp_update = {"form-action": [SELF, "https:", origin]}
+    response._csp_update = {"form-action": [SELF, "https:", *sorted(set(settings.STAND_IN_ORIGINS.values()))]}
     return response
 
 
@@ -263,9 +222,17 @@ def address(request: HttpRequest, walk: Walk) -> HttpResponse:
         token = Token.from_json(walk.setup.token)
         try:
             connecting.connect(
-                walk.manifest, walk.setup, token, walk.principal, walk.link, **form.cleaned_data
+                walk.manifest,
+                walk.settings,
+                walk.setup,
+                token,
+                walk.principal,
+                walk.link,
+                **form.cleaned_data,
             )
             return redirect(walk.url("done"))
+        except ChoiceNeeded:
+            return start(request, walk)
         except AddressUnknown:
             form.add_error(fallbacks[0].name, "No account was found at this address.")
         except ProblemError as error:
@@ -287,6 +254,27 @@ def address(request: HttpRequest, walk: Walk) -> HttpResponse:
     return page(request, walk, "address", 422 if form.errors else 200, form=form, anchors=anchors)
 
 
+def choose(request: HttpRequest, walk: Walk) -> HttpResponse:
+    """What the provider offers now that it knows who asks: a list that only it has."""
+    token = Token.from_json(walk.setup.token)
+    open_choices = connecting.lookups(walk.manifest, walk.setup)
+    known = walk.values(token)
+    offered = {
+        prop.name: verification.options(walk.manifest, walk.method, token, known, prop.lookup)
+        for prop in open_choices
+    }
+    form = PropertiesForm(
+        request.POST if request.method == "POST" else None, properties=open_choices, choices=offered
+    )
+    if request.method == "POST" and form.is_valid():
+        walk.setup.set_values(form.changes(), walk.principal.actor)
+        walk.setup.save(update_fields=["values", "stored"])
+        connecting.connect(walk.manifest, walk.settings, walk.setup, token, walk.principal, walk.link)
+        return redirect(walk.url("done"))
+    anchors = {anchor for prop in open_choices for anchor in prop.help_anchors}
+    return page(request, walk, "choose", 422 if form.errors else 200, form=form, anchors=anchors)
+
+
 def check(request: HttpRequest, walk: Walk) -> HttpResponse:
     """A credential that is there, and could not be checked when it came."""
     if request.method == "POST" and request.POST.get("then") == "another":
@@ -295,10 +283,10 @@ def check(request: HttpRequest, walk: Walk) -> HttpResponse:
     if request.method == "POST":
         try:
             token = Token.from_json(walk.setup.token)
-            connecting.connect(walk.manifest, walk.setup, token, walk.principal, walk.link)
+            connecting.connect(walk.manifest, walk.settings, walk.setup, token, walk.principal, walk.link)
             return redirect(walk.url("done"))
-        except AddressUnknown:
-            return redirect(walk.url("address"))
+        except (AddressUnknown, ChoiceNeeded):
+            return start(request, walk)
         except ProblemError as error:
             if error.code == "credential_rejected":
                 connecting.choose_method(walk.setup, walk.setup.auth_method)
@@ -347,6 +335,7 @@ PAGES: dict[str, Callable[[HttpRequest, Walk], HttpResponse]] = {
     "details": details,
     "consent": consent,
     "address": address,
+    "choose": choose,
     "check": check,
     "done": done,
 }
@@ -358,39 +347,3 @@ installation_start = require_safe(console_user(start))
 installation_step = require_http_methods(METHODS)(console_user(step))
 installation_problem = require_safe(console_user(problem_shown))
 installation_switch = require_http_methods(["POST"])(console_user(switch))
-
-
-# ── the answer about consent ────────────────────────────────────────────────────────────────────
-
-
-@require_GET
-@quiet
-def oauth_callback(request: HttpRequest, registration_id: UUID) -> HttpResponse:
-    """Whatever comes, the way on is a 303 to an address without code and state."""
-    try:
-        row = authorization.answer(request, registration_id)
-    except authorization.Refused as refused:
-        authorization.record_refusal(refused, registration_id, request.reference)
-        walk = refused.row and walk_of(refused.row)
-        if walk is None:
-            return _see_other(f"/oauth/problem/{refused.code}/{request.reference}/")
-        if refused.code == "attempt_used" and walk.is_finished:
-            return _see_other(walk.url("done"))
-        return _see_other(walk.url(f"problem-{request.reference}"))
-    walk = walk_of(row)
-    # The cookie stays its ten minutes: whoever sends the answer twice is told how it ended.
-    return _see_other(walk.url(walk.first_unfinished().slug))
-
-
-def _see_other(url: str) -> HttpResponse:
-    return HttpResponse(status=303, headers={"Location": url})
-
-
-@require_safe
-@quiet
-def oauth_problem(request: HttpRequest, code: str, reference: str) -> HttpResponse:
-    """For an answer whose setup we do not know, or must not tell this browser."""
-    if code not in ("attempt_unknown", "attempt_other_browser", "attempt_revoked"):
-        raise Http404(f"no problem {code}")
-    request.reference = reference
-    return problem_page(request, ProblemError(code))

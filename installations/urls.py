@@ -1,7 +1,7 @@
 from django.urls import path, re_path, register_converter
 from django.urls.converters import StringConverter
 
-from installations import steps, views
+from installations import callback, entrances, steps, views
 
 
 class Reference(StringConverter):
@@ -13,8 +13,10 @@ register_converter(Reference, "reference")
 urlpatterns = [
     path("installations/", views.installations, name="installations"),
     path("installations/add/", views.add, name="installation-add"),
+    path("installations/upgrade/<slug:slug>/", views.upgrade_all, name="installations-upgrade"),
     path("installations/<uuid:installation_id>/", views.installation, name="installation"),
     path("installations/<uuid:installation_id>/edit/", views.edit, name="installation-edit"),
+    path("installations/<uuid:installation_id>/upgrade/", views.upgrade, name="installation-upgrade"),
     path("installations/<uuid:installation_id>/test/", views.test, name="installation-test"),
     path(
         "installations/<uuid:installation_id>/reauthorise/",
@@ -52,10 +54,10 @@ urlpatterns = [
         name="installation-setup",
     ),
     # Tokens are 43 characters of base64url; anything else is answered alike, by the same view.
-    re_path(r"^s/(?P<token>[^/]+)/$", steps.open_setup_link, name="setup-link"),
+    re_path(r"^s/(?P<token>[^/]+)/$", entrances.open_setup_link, name="setup-link"),
     path("setup/<uuid:link_id>/", steps.setup, name="setup"),
     path("setup/<uuid:link_id>/problem-<reference:reference>/", steps.setup_problem, name="setup-problem"),
     path("setup/<uuid:link_id>/<str:slug>/", steps.setup_step, name="setup-step"),
-    path("oauth/callback/<uuid:registration_id>/", steps.oauth_callback, name="oauth-callback"),
-    path("oauth/problem/<slug:code>/<reference:reference>/", steps.oauth_problem, name="oauth-problem"),
+    path("oauth/callback/<uuid:registration_id>/", callback.oauth_callback, name="oauth-callback"),
+    path("oauth/problem/<slug:code>/<reference:reference>/", callback.oauth_problem, name="oauth-problem"),
 ]

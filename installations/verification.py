@@ -2,14 +2,22 @@
 
 import json
 import re
-from dataclasses import dataclass
-from string import Template
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from connectors.manifest import AuthMethod, Manifest
+from connectors.manifest.vocabulary import names_in
+from console import http
 from console.problems import ProblemError, hide
-from installations import http
-from installations.auth import Token, signed_headers
+from installations.auth import Token, sign
+from installations.values import BadValue, at, fill, fill_body, fill_url, paths_of, text_at
+
+_CONTENT_TYPES = {
+    "json": "application/json",
+    "form": "application/x-www-form-urlencoded",
+    "xml": "text/xml; charset=utf-8",
+}
 
 
 class AddressUnknown(Exception):
@@ -23,57 +31,178 @@ class Identity:
     account_id: str
     account_name: str
     user_name: str
-    discovered: dict[str, str]
+    discovered: dict[str, str] = field(default_factory=dict)
 
 
-def verify(manifest: Manifest, method: AuthMethod, token: Token, values: dict[str, str]) -> Identity:
+@dataclass(frozen=True)
+class Caller:
+    """Calls a provider with one credential.
+
+    `values` are those of the installation, `token` the credential; of the provider's words none of its
+    secrets come out.
+    """
+
+    manifest: Manifest
+    method: AuthMethod
+    token: Token
+    values: Mapping[str, str]
+
+    def known(self, **more: str) -> dict[str, str]:
+        return {**self.values, **self.token.placeholders, **more}
+
+    def call(self, url: str, values: dict[str, str], **request: Any):
+        """One request, signed. Raises ProblemError."""
+        try:
+            address = fill_url(url, values, paths=paths_of(self.manifest))
+            return http.send(address, lambda prepared: sign(prepared, self.method, values), **request)
+        except BadValue as error:
+            raise ProblemError("value_unusable", words=str(error)) from error
+        except http.Unreachable as error:
+            code = "provider_answer_unreadable" if error.kind == "too_large" else "provider_unavailable"
+            raise ProblemError(code, words=str(error)) from error
+
+    def read(
+        self,
+        response,
+        status: tuple[int, ...] = (200,),
+        ok: str = "",
+        error: str = "",
+        rejected: tuple[str, ...] = (),
+    ) -> Any:
+        """The answer's JSON, None where it is none. Raises ProblemError for whatever says that it failed."""
+        code = response.status_code
+        try:
+            data = json.loads(response.content)
+        except (ValueError, RecursionError):
+            data = None
+        said = at(data, error) if error else None
+        failed = bool(said) or (bool(ok) and at(data, ok) is False)
+        words = self.words(f"status {code}", data, said)
+        if code == 401 or (failed and str(said) in rejected):
+            raise ProblemError("credential_rejected", words=words)
+        if code == 403:
+            raise ProblemError("permission_missing", words=words)
+        if code == 429 or code >= 500:
+            raise ProblemError("provider_unavailable", words=words)
+        if code not in status or failed:
+            raise ProblemError("provider_answer_unreadable", words=words)
+        return data
+
+    def words(self, status: str, data: Any, said: object = None) -> str:
+        told = (said, at(data, "error"), at(data, "message"))
+        parts = [part for part in told if isinstance(part, str)]
+        return hide(" · ".join([status, *dict.fromkeys(parts)]), *self.token.secrets)
+
+    def text(self, data: Any, *paths: str) -> str:
+        """The first of these places that holds a text. Some echo what they are sent: not our secrets."""
+        return hide(text_at(data, *paths), *(secret for secret in self.token.secrets if len(secret) > 3))
+
+    def json(self, url: str, values: dict[str, str], **request: Any) -> Any:
+        """The JSON of a GET. Raises ProblemError."""
+        data = self.read(self.call(url, values, **request))
+        if not isinstance(data, (dict, list)):
+            raise ProblemError("provider_answer_unreadable", words="the answer is no JSON")
+        return data
+
+
+def verify(manifest: Manifest, method: AuthMethod, token: Token, values: Mapping[str, str]) -> Identity:
     """Find the account's address if need be, then ask who the credential belongs to.
 
-    `values` are the account's non-secret values, a fallback address among them. Raises
-    AddressUnknown, and ProblemError with the codes credential_rejected, permission_missing,
-    provider_unavailable, provider_answer_unreadable.
+    `values` are the installation's, a fallback address among them. Raises AddressUnknown, and ProblemError
+    with the codes credential_rejected, permission_missing, provider_unavailable, provider_answer_unreadable,
+    value_unusable.
     """
-    headers = signed_headers(method, token)
-    discovered = _discover(manifest, headers, token, values)
-    known = {**values, **discovered}
+    try:
+        return _verify(Caller(manifest, method, token, values))
+    except BadValue as error:
+        raise ProblemError("value_unusable", words=str(error)) from error
+
+
+def _verify(caller: Caller) -> Identity:
+    manifest = caller.manifest
+    discovered = _discover(caller)
+    known = caller.known(**discovered)
+    if manifest.verification.type == "tcp":
+        return _answers_there(manifest, known)
+    data = _who(caller, known)
     verification = manifest.verification
-    who = _get(_fill(verification.url, known), headers, token)
-    # Some echo what they are sent: it would stand in a table and on pages.
-    who = _without(who, token)
-    account_name = _first(who, verification.account_name)
+    account_name = caller.text(data, *verification.account_name)
     if not account_name and verification.account_name_url:
         try:
-            answer = _get(_fill(verification.account_name_url, known), headers, token)
-            account_name = _first(_without(answer, token), [verification.account_name_key])
+            answer = caller.json(verification.account_name_url, known)
+            account_name = caller.text(answer, verification.account_name_key)
         except ProblemError:
             # The name is a courtesy; a user without that permission is still connected.
             pass
-    account_id = _first(who, [verification.account_id])
-    if not account_id and "$" in verification.account_id:
-        account_id = _fill(verification.account_id, known)
-    if not account_id:
-        # The key's own name would pass for the account of everybody.
-        raise ProblemError("provider_answer_unreadable", words="the answer names no account")
+    account_id = _account_id(caller, data, known)
+    user_name = caller.text(data, *verification.user_name)
     return Identity(
         account_id=account_id[:253],
-        account_name=(account_name or account_id)[:200],
-        user_name=_first(who, verification.user_name)[:200],
+        account_name=(account_name or account_id or user_name)[:200],
+        user_name=user_name[:200],
         discovered=discovered,
     )
 
 
-def _discover(
-    manifest: Manifest, headers: dict[str, str], token: Token, values: dict[str, str]
-) -> dict[str, str]:
-    discovery = manifest.discovery
+def _who(caller: Caller, known: dict[str, str]) -> Any:
+    verification = caller.manifest.verification
+    headers = {name: fill(text, known) for name, text in verification.headers.items()}
+    request: dict[str, Any] = {"headers": headers}
+    if verification.method == "POST":
+        request["method"] = "POST"
+        request["data"] = fill_body(verification.body, known, verification.body_format).encode()
+        request["headers"].setdefault("Content-Type", _CONTENT_TYPES[verification.body_format])
+    response = caller.call(verification.url, known, **request)
+    data = caller.read(
+        response, verification.status, verification.ok, verification.error, verification.rejected
+    )
+    if verification.success_pattern:
+        text = response.content.decode("utf-8", "replace")
+        if not re.search(verification.success_pattern, text):
+            raise ProblemError("credential_rejected", words=caller.words(text[:150], None))
+    elif data == [] or not isinstance(data, (dict, list)):
+        raise ProblemError("provider_answer_unreadable", words=caller.words("the answer holds nothing", None))
+    return data
+
+
+def _account_id(caller: Caller, data: Any, known: dict[str, str]) -> str:
+    """The account's own id. Where the manifest names a place for it, it must be there."""
+    place = caller.manifest.verification.account_id
+    if not place:
+        return ""
+    # A template with nothing to fill in would be the account of everybody.
+    found = fill(place, known) if names_in(place) else caller.text(data, place)
+    if not found:
+        raise ProblemError("provider_answer_unreadable", words="the answer names no account")
+    return found
+
+
+def _answers_there(manifest: Manifest, known: dict[str, str]) -> Identity:
+    """That a server answers at the address, and no more: the credential is not proven."""
+    check = manifest.verification
+    host, port = fill(check.host, known), fill(check.port, known)
+    try:
+        http.knock(host, int(port))
+    except (OSError, http.Unreachable, ValueError) as error:
+        raise ProblemError("provider_unavailable", words=f"{host} does not answer: {error}") from error
+    account = fill(check.account_id, known) or host
+    return Identity(account_id=account[:253], account_name=account[:200], user_name="")
+
+
+def _discover(caller: Caller) -> dict[str, str]:
+    discovery = caller.manifest.discovery
     if discovery is None:
         return {}
-    fallback = Template(discovery.fallback_template)
-    if all(values.get(name) for name in fallback.get_identifiers()):
-        found = fallback.substitute(values)
+    known = caller.known()
+    by_hand = names_in(discovery.fallback_template)
+    if by_hand and all(known.get(name) for name in by_hand):
+        try:
+            found = fill(discovery.fallback_template, known)
+        except BadValue as error:
+            raise AddressUnknown(str(error)) from error
     else:
         try:
-            found = _first(_get(discovery.url, headers, token), [discovery.key])
+            found = text_at(caller.json(discovery.url, known), discovery.key)
         except ProblemError as error:
             if error.code == "credential_rejected":
                 raise
@@ -85,53 +214,12 @@ def _discover(
     return {discovery.property: found}
 
 
-def _fill(template: str, values: dict[str, str]) -> str:
-    return Template(template).substitute(values)
-
-
-def _get(url: str, headers: dict[str, str], token: Token) -> dict[str, Any]:
-    try:
-        response = http.get(url, headers)
-    except http.Unreachable as error:
-        readable = error.kind != "too_large"
-        code = "provider_unavailable" if readable else "provider_answer_unreadable"
-        raise ProblemError(code, words=str(error)) from error
-    status = response.status_code
-    try:
-        data = json.loads(response.content)
-    except (ValueError, RecursionError):
-        data = None
-    words = f"status {status}"
-    if isinstance(data, dict):
-        said = [str(data[key]) for key in ("error", "message") if isinstance(data.get(key), str)]
-        words = hide(" · ".join([words, *said]), token.access_token)
-    if status == 401:
-        raise ProblemError("credential_rejected", words=words)
-    if status == 403:
-        raise ProblemError("permission_missing", words=words)
-    if status == 429 or status >= 500:
-        raise ProblemError("provider_unavailable", words=words)
-    if status != 200 or not isinstance(data, dict):
-        raise ProblemError("provider_answer_unreadable", words=words)
-    return data
-
-
-def _without(data: dict[str, Any], token: Token) -> dict[str, Any]:
-    """The answer without our secrets."""
-    # A shorter one may be a word of the answer's own language, such as null.
-    secrets = [text for text in (token.access_token, token.refresh_token) if len(text) > 8]
-    return json.loads(hide(json.dumps(data), *secrets))
-
-
-def _first(data: dict[str, Any], paths) -> str:
-    """The first of the dotted paths that leads to a text or a number; "" if none does."""
-    for path in paths:
-        value: Any = data
-        for key in path.split("."):
-            value = value.get(key) if isinstance(value, dict) else None
-        if isinstance(value, (str, int)) and not isinstance(value, bool):
-            # Half a character or a control character would not go into the database.
-            text = "".join(c if c.isprintable() else " " for c in str(value)).strip()
-            if text:
-                return text
-    return ""
+def options(manifest: Manifest, method: AuthMethod, token: Token, values: Mapping[str, str], lookup) -> list:
+    """What a look-up offers: (value, label) pairs. Raises ProblemError."""
+    caller = Caller(manifest, method, token, values)
+    data = caller.json(lookup.url, caller.known())
+    items = at(data, lookup.items) if lookup.items else data
+    if not isinstance(items, list):
+        raise ProblemError("provider_answer_unreadable", words="the answer holds no list")
+    pairs = [(text_at(item, lookup.value), text_at(item, lookup.label)) for item in items]
+    return [(value[:253], (label or value)[:200]) for value, label in pairs if value]

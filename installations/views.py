@@ -4,20 +4,21 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from connectors import registry
+from connectors import registry, releases
 from connectors.models import ConnectorSettings
+from connectors.registry import Connector
 from console import throttle
 from console.models import Account, Event
 from console.paging import LongPaginator, asked_for
 from console.problems import PROBLEMS, ProblemError, problem_page
 from console.tenancy import partner_member
-from installations import connecting, links
+from installations import connecting, links, upgrading
 from installations.forms import InstallationForm, ReauthoriseForm, SetupLinkForm
 from installations.models import Installation, SetupLink, Status
 
@@ -32,7 +33,7 @@ def _installation(request: HttpRequest, installation_id: UUID) -> Installation:
 
 def name_of(installation: Installation) -> str:
     """The connector's name, as people say it."""
-    connector = registry.get(installation.connector)
+    connector = installation.definition
     return connector.name if connector else installation.connector
 
 
@@ -78,6 +79,7 @@ def installations(request: HttpRequest) -> HttpResponse:
             "states": Status.choices,
             "connectors": [(slug, getattr(registry.get(slug), "name", slug)) for slug in used],
             "filtered": bool(text or state or connector),
+            "behind": visible.behind(registry.get(connector)).count() if registry.get(connector) else 0,
         },
     )
 
@@ -93,9 +95,10 @@ def installation(request: HttpRequest, installation_id: UUID) -> HttpResponse:
         "installations/detail.html",
         {
             "installation": row,
-            "connector": registry.get(row.connector),
+            "connector": row.definition,
+            "name": name_of(row),
             "reason": problem and (problem.title.format(**names), problem.what.format(**names)),
-            "method": row.auth_method and registry.get(row.connector).manifest.method(row.auth_method),
+            "method": row.definition and row.auth_method and row.definition.manifest.method(row.auth_method),
             "open_setup": row.open_setup(),
             "links": SetupLink.objects.visible_to(request.principal).filter(installation=row)[:20],
             "events": Event.objects.visible_to(request.principal).filter(subject_id=row.pk)[:20],
@@ -123,6 +126,7 @@ def add(request: HttpRequest) -> HttpResponse:
     new = Installation(partner=request.partner, account=account, connector=connector.slug)
     form = InstallationForm(request.POST if request.method == "POST" else None, instance=new)
     if request.method == "POST" and form.is_valid():
+        new.release_id = releases.keep(connector)
         row = form.save()
         Event.objects.record(
             "installation.created", request.principal, f"{connector.name} was installed", subject=row
@@ -167,8 +171,59 @@ def edit(request: HttpRequest, installation_id: UUID) -> HttpResponse:
         )
         messages.success(request, "Saved.")
         return redirect("installation", row.pk)
-    context = {"installation": row, "connector": registry.get(row.connector), "form": form}
+    context = {"installation": row, "connector": row.definition, "form": form}
     return render(request, "installations/edit.html", context, status=422 if form.errors else 200)
+
+
+def defined(installation: Installation) -> Connector:
+    """Raises ProblemError "connector_gone" where nobody knows any more what it was."""
+    if connector := installation.definition:
+        return connector
+    raise ProblemError("connector_gone")
+
+
+@require_POST
+@partner_member
+def upgrade(request: HttpRequest, installation_id: UUID) -> HttpResponse:
+    """From now on by today's release of the connector."""
+    row = _installation(request, installation_id)
+    visible = ConnectorSettings.objects.visible_to(request.principal)
+    try:
+        upgrading.upgrade(row, visible.for_connector(row.partner_id, row.connector), request.principal)
+    except ProblemError as error:
+        messages.error(request, error.sentence(connector=name_of(row), partner=row.partner.name))
+    else:
+        messages.success(request, f"It uses version {row.definition.manifest.version} now.")
+    return redirect("installation", row.pk)
+
+
+@require_POST
+@partner_member
+def upgrade_all(request: HttpRequest, slug: str) -> HttpResponse:
+    """Every installation of a connector that can go on by today's release without anybody being asked."""
+    connector = registry.get(slug)
+    if connector is None:
+        raise Http404(f"no connector {slug}")
+    visible = ConnectorSettings.objects.visible_to(request.principal)
+    settings = visible.for_connector(request.principal.partner_id, slug)
+    done = left = 0
+    for row in Installation.objects.visible_to(request.principal).behind(connector).iterator():
+        try:
+            upgrading.upgrade(row, settings, request.principal)
+            done += 1
+        except ProblemError:
+            left += 1
+    if done:
+        messages.success(
+            request, f"{done} installation{'s use' if done > 1 else ' uses'} the new version now."
+        )
+    if left:
+        messages.warning(
+            request,
+            f"{left} could not: the new version asks for something that is not there. Re-authorise them one "
+            "by one; until then they go on as before.",
+        )
+    return redirect(f"{reverse('installations')}?connector={slug}")
 
 
 @require_POST
@@ -178,9 +233,9 @@ def test(request: HttpRequest, installation_id: UUID) -> HttpResponse:
     name = name_of(row)
     try:
         throttle.spend(f"verify:{row.pk}", per_minute=20)
-        identity = connecting.test(
-            registry.get(row.connector).manifest, row, request.principal, request.reference
-        )
+        visible = ConnectorSettings.objects.visible_to(request.principal)
+        settings = visible.for_connector(row.partner_id, row.connector)
+        identity = connecting.test(defined(row).manifest, settings, row, request.principal, request.reference)
     except ProblemError as error:
         nothing = " Nothing was changed." if error.code.startswith("provider_") else ""
         messages.error(
@@ -212,7 +267,7 @@ def reauthorise(request: HttpRequest, installation_id: UUID) -> HttpResponse:
     return render(
         request,
         "installations/reauthorise.html",
-        {"installation": row, "connector": registry.get(row.connector), "form": form},
+        {"installation": row, "connector": row.definition, "form": form},
     )
 
 
@@ -220,7 +275,7 @@ def reauthorise(request: HttpRequest, installation_id: UUID) -> HttpResponse:
 @partner_member
 def disconnect(request: HttpRequest, installation_id: UUID) -> HttpResponse:
     row = _installation(request, installation_id)
-    connector = registry.get(row.connector)
+    connector = row.definition
     if request.method == "POST":
         row.disconnect()
         Event.objects.record(
@@ -246,9 +301,7 @@ def delete(request: HttpRequest, installation_id: UUID) -> HttpResponse:
         )
         messages.success(request, "The installation was deleted, and its credential with it.")
         return redirect("installations")
-    return render(
-        request, "installations/delete.html", {"installation": row, "connector": registry.get(row.connector)}
-    )
+    return render(request, "installations/delete.html", {"installation": row, "connector": row.definition})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -264,7 +317,7 @@ def send_link(request: HttpRequest, installation_id: UUID) -> HttpResponse:
             action_url=reverse("installation", args=[row.pk]),
         )
     form = SetupLinkForm(request.POST if request.method == "POST" else None, partner=request.partner)
-    context = {"installation": row, "connector": registry.get(row.connector), "form": form}
+    context = {"installation": row, "connector": row.definition, "form": form}
     if request.method == "POST" and form.is_valid():
         made = SetupLink.objects.visible_to(request.principal).filter(pk=form.cleaned_data["id"])
         if made.exists():

@@ -10,11 +10,20 @@ from dataclasses import dataclass
 from django.urls import reverse
 
 from connectors import registry
-from connectors.manifest import AuthMethod, Property
+from connectors.manifest import AuthMethod, Property, holds
 from connectors.models import ConnectorSettings
+from connectors.registry import Connector
+from console.problems import ProblemError
 from console.tenancy import Principal
 from installations import authorization, connecting
+from installations.auth import Token
 from installations.models import AuthorizationRequest, Installation, Setup, SetupLink, Status
+from installations.values import resolve
+
+
+def begun_with(installation: Installation) -> Connector | None:
+    """The release that a setup which begins now is for: today's, if there is one."""
+    return registry.get(installation.connector) or installation.definition
 
 
 class Walk:
@@ -34,8 +43,6 @@ class Walk:
         # Whether this person has: what a mail scanner or a colleague pressed is not for them.
         self.reviewed = reviewed
         self.partner = installation.partner
-        self.connector = registry.get(installation.connector)
-        self.manifest = self.connector.manifest
         self.settings = ConnectorSettings.objects.for_connector(
             installation.partner_id, installation.connector
         )
@@ -44,6 +51,10 @@ class Walk:
         self.setup: Setup | None = setup if setup and setup.setup_link_id == principal.setup_link_id else None
         if self.setup:
             self.setup.installation = installation
+        self.connector = self.setup.definition if self.setup else begun_with(installation)
+        if self.connector is None:
+            raise ProblemError("connector_gone")
+        self.manifest = self.connector.manifest
 
     @property
     def base_template(self) -> str:
@@ -61,7 +72,7 @@ class Walk:
     @property
     def method(self) -> AuthMethod | None:
         """The auth method chosen, or the only one there is."""
-        offered = {method.type: method for method in self.offered}
+        offered = {method.key: method for method in self.offered}
         if self.is_finished and self.installation.auth_method in offered:
             return offered[self.installation.auth_method]
         if self.setup and self.setup.auth_method in offered:
@@ -69,17 +80,36 @@ class Walk:
         return next(iter(offered.values())) if len(offered) == 1 else None
 
     @property
+    def known(self) -> dict[str, str]:
+        """What conditions ask for beyond this page: the partner's values and the choice of method."""
+        stored = self.settings.values or {}
+        public = {prop.name: stored.get(prop.name, "") for prop in self.manifest.properties}
+        chosen = self.manifest.method_property
+        if chosen and self.method and self.method.chosen_by:
+            entered = (self.setup.values or {}) if self.setup else {}
+            public[chosen] = entered.get(chosen) or self.method.chosen_by[0]
+        return {name: value for name, value in public.items() if value}
+
+    def values(self, token: Token) -> dict[str, str]:
+        """Every value known for this setup, the credential's own among them."""
+        setup, stored = self.setup, self.settings.values or {}
+        return resolve(self.manifest, self.method.key, stored, setup.values or {}, setup.found, token.values)
+
+    @property
     def asked(self) -> list[Property]:
-        return connecting.asked(self.manifest, self.settings, self.method.type) if self.method else []
+        return connecting.asked(self.manifest, self.settings, self.method.key) if self.method else []
 
     @property
     def is_interactive(self) -> bool:
-        return bool(self.method) and self.method.type == "authorization_code"
+        return bool(self.method) and self.method.is_interactive
 
     @property
     def redirect_uri(self) -> str:
         """What to register at the provider for the application that this setup uses."""
+        interactive = next((method.key for method in self.manifest.auth_methods if method.is_interactive), "")
         setup = self.setup or Setup(installation=self.installation)
+        if not self.is_interactive:
+            setup = Setup(installation=self.installation, auth_method=interactive)
         return authorization.registration(self.manifest, self.settings, setup).redirect_uri
 
     @property
@@ -150,7 +180,22 @@ def _details_done(walk: Walk) -> bool:
         return False
     if setup.token is not None:
         return True
-    return walk.is_interactive and all(prop.name in setup.stored for prop in walk.asked if prop.required)
+    entered = {**(setup.values or {}), **walk.known}
+    needed = [
+        prop
+        for prop in walk.asked
+        if holds(prop.visible_if, entered)
+        and (prop.required or (prop.required_if and holds(prop.required_if, entered)))
+    ]
+    return walk.is_interactive and all(prop.name in setup.stored for prop in needed)
+
+
+def _has_token(walk: Walk) -> bool:
+    return bool(walk.setup and walk.setup.token is not None)
+
+
+def _choices(walk: Walk) -> list[Property]:
+    return connecting.lookups(walk.manifest, walk.setup)
 
 
 STEPS = [
@@ -161,7 +206,12 @@ STEPS = [
         lambda walk: bool(walk.reviewed and walk.setup and walk.setup.reviewed_at),
     ),
     Step("method", "Choose how", lambda walk: len(walk.offered) > 1, lambda walk: walk.method is not None),
-    Step("details", "Details", lambda walk: walk.method is None or bool(walk.asked), _details_done),
+    Step(
+        "details",
+        "Details",
+        lambda walk: walk.method is None or bool(walk.asked) or not walk.is_interactive,
+        _details_done,
+    ),
     Step(
         "consent",
         "Allow access",
@@ -172,9 +222,15 @@ STEPS = [
         "address", "Address", lambda walk: bool(walk.setup and walk.setup.address_needed), lambda walk: False
     ),
     Step(
+        "choose",
+        "Choose",
+        lambda walk: _has_token(walk) and not walk.setup.address_needed and bool(_choices(walk)),
+        lambda walk: False,
+    ),
+    Step(
         "check",
         "Check",
-        lambda walk: bool(walk.setup and walk.setup.token is not None and not walk.setup.address_needed),
+        lambda walk: _has_token(walk) and not walk.setup.address_needed and not _choices(walk),
         lambda walk: False,
     ),
     Step("done", "Connected", lambda walk: True, lambda walk: walk.is_finished),

@@ -68,6 +68,52 @@
     }
   });
 
+  // A field that only applies to some answers: data-visible-if='{"ssl": ["true"]}' on its input.
+  const conditional = all("[data-visible-if]");
+  const answerOf = (form, name) => {
+    const field = form.elements[name];
+    return field && (field.type === "checkbox" ? String(field.checked) : field.value);
+  };
+  const showWhatApplies = () => {
+    for (const input of conditional) {
+      const condition = Object.entries(JSON.parse(input.dataset.visibleIf));
+      const applies = condition.every(([name, values]) => {
+        const answer = answerOf(input.form, name);
+        return answer === undefined || values.includes(answer);
+      });
+      input.closest("tr, .field").hidden = !applies;
+    }
+    for (const heading of all(".field-group")) {
+      const fields = [];
+      for (let next = heading.nextElementSibling; next?.matches(".field"); next = next.nextElementSibling) fields.push(next);
+      heading.hidden = fields.every((field) => field.hidden);
+    }
+  };
+  if (conditional.length) {
+    showWhatApplies();
+    document.addEventListener("change", showWhatApplies);
+  }
+
+  // <form data-live="#id">: what is found appears there while it is typed.
+  for (const form of all("form[data-live]")) {
+    let waiting, last = 0;
+    form.addEventListener("input", () => {
+      clearTimeout(waiting);
+      waiting = setTimeout(async () => {
+        const turn = ++last;
+        const url = `${location.pathname}?${new URLSearchParams(new FormData(form))}`;
+        const response = await fetch(url).catch(() => null);
+        if (!response?.ok || response.redirected || turn !== last) return;
+        const page = new DOMParser().parseFromString(await response.text(), "text/html");
+        const found = page.querySelector(form.dataset.live);
+        if (!found || turn !== last) return;
+        document.querySelector(form.dataset.live).replaceWith(found);
+        history.replaceState(null, "", url);
+        live.textContent = found.dataset.found || "";
+      }, 150);
+    });
+  }
+
   const closeMenus = (event) => {
     for (const menu of all("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
   };

@@ -1,9 +1,10 @@
-"""`python -m tests.bench`: how long pages take, with a thousand connectors and 100,000 installations.
+"""`python -m tests.bench`: how long pages take, with 10,000 connectors and 100,000 installations.
 
 Server time: whole requests through Django's test client, all middleware included, no network. The bar
 is for the 95th percentile of twenty; where one is missed, the status is 1.
 """
 
+import gc
 import os
 import statistics
 import sys
@@ -13,10 +14,10 @@ from pathlib import Path
 
 from tests import environment  # noqa: F401 - the keys, before Django reads its settings
 
-CONNECTORS, ACCOUNTS, INSTALLATIONS = 1_000, 10_000, 100_000
+CONNECTORS, ACCOUNTS, INSTALLATIONS = 10_000, 10_000, 100_000
 # A round that misses its bar is repeated: another process may have disturbed it.
 WARM_UPS, MEASURED, ROUNDS = 5, 20, 3
-BAR_MS, BAR_KB = 100.0, 100.0
+BAR_MS, SEARCH_BAR_MS, BAR_KB = 100.0, 50.0, 100.0
 DEEP_PAGE = 1_000
 
 
@@ -65,6 +66,9 @@ def prepare(folder: Path) -> Made:
         made = fill("Alder Works", accounts=ACCOUNTS, installations=INSTALLATIONS, connectors=slugs[:20])
         fill("Bramble Works", accounts=1_000, installations=10_000, connectors=slugs[:20], seed=2)
     registry.all()
+    # As console/wsgi.py does.
+    gc.collect()
+    gc.freeze()
     client = Client(HTTP_HOST="console.test")
     client.force_login(made.member)
     print(
@@ -87,6 +91,7 @@ def pages(made: Made) -> list[tuple[str, str, int]]:
     return [
         ("library", "/connectors/library/", CONNECTORS),
         ("library: a word", "/connectors/library/?q=payroll", CONNECTORS),
+        ("library: a typo", "/connectors/library/?q=payrol+gardne", CONNECTORS),
         ("library: two words", "/connectors/library/?q=amber+garden", CONNECTORS),
         ("library: no hit", "/connectors/library/?q=zzzz", CONNECTORS),
         ("connector", f"/connectors/library/{made.slug}/", CONNECTORS),
@@ -130,12 +135,13 @@ def measure(client, name: str, url: str, rows: int) -> tuple:
     with CaptureQueriesContext(connection) as captured:
         assert client.get(url).status_code == 200, url
     queries = len(captured.captured_queries)
+    bar = SEARCH_BAR_MS if name.startswith("library") else BAR_MS
     rounds = []
-    while len(rounds) < ROUNDS and not (rounds and rounds[-1][0] <= BAR_MS):
+    while len(rounds) < ROUNDS and not (rounds and rounds[-1][0] <= bar):
         rounds.append(one_round(client, url))
     p95, median = min(rounds)
-    held = "held" if p95 <= BAR_MS else "MISSED"
-    return name, f"{rows:,}", queries, f"{median:.1f} ms", f"{p95:.1f} ms", f"{BAR_MS:.0f} ms", held
+    held = "held" if p95 <= bar else "MISSED"
+    return name, f"{rows:,}", queries, f"{median:.1f} ms", f"{p95:.1f} ms", f"{bar:.0f} ms", held
 
 
 def one_round(client, url: str) -> tuple[float, float]:

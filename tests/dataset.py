@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice, product
 from pathlib import Path
+from typing import get_args
 from uuid import UUID
 
 from django.conf import settings
 from django.utils import timezone
 
+from connectors import registry, releases
+from connectors.manifest.vocabulary import Category
 from console.models import Account, Event, Membership, Partner, User
 from console.sealed import Sealed
 from installations.models import Installation, SetupLink, Status
@@ -41,6 +44,9 @@ def _names() -> Iterator[str]:
             yield f"{third} {first} {second}{'' if number == 1 else f' {number}'}"
 
 
+_CATEGORIES = get_args(Category)
+
+
 def make_library(folder: Path, connectors: int = 1_000) -> list[str]:
     """Folders of that many invented connectors, all of the template's kind; their slugs."""
     source = settings.BASE_DIR / "connectors" / "library" / TEMPLATE
@@ -58,7 +64,7 @@ def make_library(folder: Path, connectors: int = 1_000) -> list[str]:
         text = (
             manifest.replace(name, f'name = "{words} {kind}"')
             .replace(aliases, f'aliases = ["{words.split()[1]}{number}"]')
-            .replace(categories, f'categories = ["{kind}", "Retail"]')
+            .replace(categories, f'categories = ["{_CATEGORIES[number % len(_CATEGORIES)]}"]')
         )
         (target / "manifest.toml").write_text(text, encoding="utf-8")
         for file in ("guide.md", "logo.svg"):
@@ -87,6 +93,7 @@ def fill(
     chance = random.Random(seed)
     domain = f"{name.lower().replace(' ', '-')}.example"
     partner = Partner.objects.create(name=name, domain=domain)
+    releases.keep(registry.get(TEMPLATE))
     member = User.objects.create_user(f"member@{domain}", None)
     Membership.objects.create(user=member, partner=partner)
     customers = Account.objects.bulk_create(

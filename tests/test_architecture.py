@@ -27,6 +27,7 @@ PUBLIC = {
     "sign-out": "ends whatever session there is",
     "password": "asks for a sign-in itself; staff who work for no partner change theirs too",
     "connector-logo": "the customer's pages show it, and it names nobody",
+    "connector-schema": "the form of a manifest, for editors",
     "setup-link": "holds the token of a link, which is looked up",
     "oauth-callback": "holds a state, which is looked up and bound to the browser",
     "oauth-problem": "says a fixed text about an answer that belongs to nobody",
@@ -161,7 +162,7 @@ def test_only_the_two_guards_themselves_mark_a_page_as_guarded(mark):
         if f"{mark} = True" in path.read_text(encoding="utf-8")
     ]
     assert places == [
-        {"is_partner_page": "console/tenancy.py", "is_customer_page": "installations/steps.py"}[mark]
+        {"is_partner_page": "console/tenancy.py", "is_customer_page": "installations/entrances.py"}[mark]
     ]
 
 

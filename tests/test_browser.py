@@ -402,3 +402,32 @@ def test_a_link_leaves_the_address_and_the_browser_at_once(visit, product):
     customer.page.go_back()
     customer.page.go_back()
     assert token not in customer.page.url
+
+
+def test_connectors_are_found_while_their_name_is_typed(visit, product, viewport):
+    admin = visit(viewport).signs_in(product.admin)
+    admin.goes_to("/connectors/library/")
+    admin.page.get_by_role("searchbox").press_sequentially("postgers")
+    expect(admin.page.locator("#results .main")).to_have_count(1)
+    admin.sees("PostgreSQL").looks()
+    assert "q=postgers" in admin.page.url
+    admin.page.get_by_role("searchbox").fill("nothing-like-it-at-all")
+    admin.sees("No connector matches").looks()
+
+
+def test_only_what_applies_is_asked(visit, product, viewport):
+    admin = visit(viewport).signs_in(product.admin)
+    admin.chooses("Accounts").clicks("Harbor Street Outfitters", "link")
+    admin.clicks("Install a connector", "link").clicks("PostgreSQL", "link")
+    admin.clicks("Install and set up now").clicks("Continue").looks()
+    ssh_host = admin.page.get_by_label("SSH Host", exact=True)
+    expect(ssh_host).to_be_hidden()
+    admin.page.get_by_label("Use an SSH tunnel").check()
+    expect(ssh_host).to_be_visible()
+    expect(admin.page.get_by_label("Host", exact=True)).to_be_hidden()
+    admin.looks()
+    admin.enters(Database="shop", Username="reader", Password="secret").clicks("Connect")
+    # What is missing is said of what applies, and of nothing else.
+    expect(ssh_host).to_have_attribute("aria-invalid", "true")
+    assert admin.page.get_by_label("Host", exact=True).get_attribute("aria-invalid") is None
+    admin.looks()

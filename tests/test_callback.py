@@ -398,9 +398,9 @@ def test_an_installation_that_ends_while_the_code_is_exchanged_leads_to_a_page(
 
 def _meanwhile(monkeypatch, happens: Callable[[], object]) -> None:
     """Let something happen between the provider's answer and our own last step."""
-    from installations import connecting
+    from installations import verification
 
-    verify = connecting.verify
+    verify = verification.verify
 
     def verify_then(*args):
         try:
@@ -408,7 +408,7 @@ def _meanwhile(monkeypatch, happens: Callable[[], object]) -> None:
         finally:
             happens()
 
-    monkeypatch.setattr(connecting, "verify", verify_then)
+    monkeypatch.setattr(verification, "verify", verify_then)
 
 
 # ── the issuer in the answer ────────────────────────────────────────────────────────────────────

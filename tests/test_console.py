@@ -554,7 +554,7 @@ def test_installing_leads_from_the_account_over_the_connector_to_the_name(owner,
     assert choice == f"?account={account.pk}"
     page = text_of(owner.client.get("/installations/add/" + choice))
     assert "Which application?" in page
-    [choice] = links_in(page)
+    [choice] = [link for link in links_in(page) if "connector=heartland-retail" in link]
     page = text_of(owner.client.get("/installations/add/" + choice))
     assert "Install Heartland Retail" in page
     assert "in Harbor Street Outfitters" in page

@@ -136,7 +136,7 @@ def test_only_the_page_that_leads_to_the_provider_lets_a_form_lead_there(world):
         check(ask(side.customer, "GET", f"{base}{step}/"), quiet=True)
     page = ask(side.customer, "GET", f"{base}consent/")
     assert page.status_code == 200
-    check(page, form_action="'self' https: https://retail.heartland.us", quiet=True)
+    check(page, form_action="'self' https:", quiet=True)
     away = ask(side.customer, "POST", f"{base}consent/")
     assert away.status_code == 303
     check(away, quiet=True)

@@ -7,7 +7,7 @@ import time
 import pytest
 import requests.adapters
 
-from installations import http
+from console import http
 from installations.auth.authorization_code import AuthorizationCode
 from installations.auth.token_response import TokenError
 from tests.product import full
@@ -16,6 +16,10 @@ from tests.test_token_response import method
 
 GOOD = answer('{"access_token": "the-token"}')
 KEPT_OPEN = answer("{}", close=False)
+
+
+def get(url: str, headers: dict[str, str]):
+    return http.send(url, headers=headers)
 
 
 @pytest.fixture
@@ -73,7 +77,7 @@ def loopback_is_public(monkeypatch):
 def refused(url: str) -> str:
     """The kind of the refusal."""
     with pytest.raises(http.Unreachable) as caught:
-        http.get(url, {"Authorization": "Bearer the-credential"})
+        get(url, {"Authorization": "Bearer the-credential"})
     return caught.value.kind
 
 
@@ -242,7 +246,7 @@ def test_a_second_address_is_tried_when_the_first_is_dead(quirks, resolve, setti
     server = quirks()
     settings.STAND_IN_ORIGINS = {"https://provider.example": f"http://two.example:{server.port}"}
     resolve("two.example", "127.0.0.2", "127.0.0.1")
-    assert http.get("https://provider.example/", {}).status_code == 200
+    assert get("https://provider.example/", {}).status_code == 200
 
 
 def test_a_name_without_an_address_is_unreachable(resolve):
@@ -331,11 +335,11 @@ def test_a_redirect_is_an_answer_like_any_other(status, location, quirks, settin
         "https://other.example": other.origin,
         "http://other.example": other.origin,
     }
-    found = http.get("https://provider.example/", {"Authorization": "Bearer the-credential"})
+    found = get("https://provider.example/", {"Authorization": "Bearer the-credential"})
     assert found.status_code == int(status[:3])
     assert (len(server.requests), other.connections) == (1, 0)
     grant = AuthorizationCode(
-        method(), client_id="c", client_secret="s", redirect_uri="https://console.test/"
+        method(), {"client_id": "c", "client_secret": "s"}, redirect_uri="https://console.test/"
     )
     with pytest.raises(TokenError):
         grant.obtain(code="the-code", code_verifier="v" * 43)
@@ -350,12 +354,12 @@ def test_one_partners_session_at_a_provider_is_not_carried_into_the_next_request
     )
     server = quirks(setting)
     settings.STAND_IN_ORIGINS = {"https://*": server.origin}
-    http.get("https://provider.example/", {})
-    http.get("https://provider.example/", {})
-    http.get("https://other.example/", {})
+    get("https://provider.example/", {})
+    get("https://provider.example/", {})
+    get("https://other.example/", {})
     for _ in range(2):
         grant = AuthorizationCode(
-            method(), client_id="c", client_secret="s", redirect_uri="https://console.test/"
+            method(), {"client_id": "c", "client_secret": "s"}, redirect_uri="https://console.test/"
         )
         grant.obtain(code="the-code", code_verifier="v" * 43)
         grant.obtain(code="the-code", code_verifier="v" * 43)
@@ -372,11 +376,10 @@ def test_proxies_and_passwords_of_the_environment_are_not_used(quirks, settings,
     monkeypatch.delenv("NO_PROXY", raising=False)
     (tmp_path / "netrc").write_text("machine provider.example login someone password something\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    http.get("https://provider.example/", {})
+    get("https://provider.example/", {})
     grant = AuthorizationCode(
         method(token_endpoint_auth_method="client_secret_post"),
-        client_id="c",
-        client_secret="s",
+        {"client_id": "c", "client_secret": "s"},
         redirect_uri="https://console.test/",
     )
     grant.obtain(code="the-code", code_verifier="v" * 43)
@@ -416,7 +419,7 @@ def test_a_certificate_counts_for_the_name_that_was_asked_for(
         assert refused(url) == kind
         assert server.requests == []
     else:
-        assert http.get(url, {}).status_code == 200
+        assert get(url, {}).status_code == 200
         assert server.requests[0].headers["host"] == f"provider.example:{server.port}"
     assert server.server_names == ["provider.example"]
 
@@ -464,7 +467,7 @@ def test_a_connection_is_used_again(quirks, settings):
     server = quirks(KEPT_OPEN)
     settings.STAND_IN_ORIGINS = {"https://provider.example": server.origin}
     for _ in range(5):
-        http.get("https://provider.example/", {})
+        get("https://provider.example/", {})
     assert (len(server.requests), server.connections) == (5, 1)
 
 
@@ -473,7 +476,7 @@ def test_each_request_on_a_connection_has_a_deadline_of_its_own(quirks, settings
     server = quirks(lambda _: [0.4, KEPT_OPEN])
     settings.STAND_IN_ORIGINS = {"https://provider.example": server.origin}
     for _ in range(4):
-        http.get("https://provider.example/", {})
+        get("https://provider.example/", {})
     assert server.connections == 1
     server.respond = lambda _: [5.0]
     started = time.monotonic()
@@ -488,12 +491,12 @@ def test_a_connection_that_failed_is_not_used_again(quirks, settings, monkeypatc
     assert refused("https://provider.example/") == "timeout"
     server.respond = answer("[]", close=False)
     # The rest of the late answer must not pass for the answer to another request.
-    assert http.get("https://provider.example/", {}).content == b"[]"
+    assert get("https://provider.example/", {}).content == b"[]"
     assert server.connections == 2
     server.respond = answer(b"x" * (http.BODY_LIMIT + 5000), close=False)
     assert refused("https://provider.example/") == "too_large"
     server.respond = answer("[]", close=False)
-    assert http.get("https://provider.example/", {}).content == b"[]"
+    assert get("https://provider.example/", {}).content == b"[]"
 
 
 def test_a_slow_server_takes_nobody_elses_time(quirks, settings, monkeypatch):
@@ -506,7 +509,7 @@ def test_a_slow_server_takes_nobody_elses_time(quirks, settings, monkeypatch):
     def drag():
         started = time.monotonic()
         try:
-            http.get("https://slow.example/", {})
+            get("https://slow.example/", {})
         except http.Unreachable as error:
             took.append((error.kind, time.monotonic() - started))
 
@@ -516,7 +519,7 @@ def test_a_slow_server_takes_nobody_elses_time(quirks, settings, monkeypatch):
         while time.monotonic() < until:
             started = time.monotonic()
             try:
-                http.get("https://fast.example/", {})
+                get("https://fast.example/", {})
             except http.Unreachable as error:
                 failures.append(error)
             longest.append(time.monotonic() - started)

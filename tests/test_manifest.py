@@ -12,10 +12,13 @@ from connectors.guide import Guide
 from connectors.manifest import BadManifest, Manifest
 
 GOOD = """
+version = "1.0"
 name = "Acme"
 summary = "Sells anvils."
 website = "https://acme.example/"
+categories = ["commerce"]
 source = ["https://dev.acme.example/"]
+base_url = "https://${host}/api"
 
 [[auth_methods]]
 type = "api_key"
@@ -37,6 +40,13 @@ description = "Who you are there."
 level = "partner_else_account"
 auth_methods = ["authorization_code"]
 secret = false
+
+[[properties]]
+name = "client_secret"
+label = "Client Secret"
+description = "What proves it there."
+level = "partner_else_account"
+auth_methods = ["authorization_code"]
 
 [[properties]]
 name = "subdomain"
@@ -113,7 +123,8 @@ def test_what_a_manifest_leaves_out_is_the_careful_choice(tmp_path):
     method, prop = found.method("authorization_code"), found.property_named("client_id")
     assert (prop.secret, prop.required, prop.fallback) == (True, True, False)
     assert (method.token_endpoint_auth_method, method.token_request_method) == ("client_secret_basic", "POST")
-    assert (method.header, method.header_value) == ("Authorization", "Bearer ${access_token}")
+    assert method.inject.headers == {"Authorization": "Bearer ${access_token}"}
+    assert method.no_pkce == ""
     assert method.send_response_type
 
 
@@ -124,46 +135,46 @@ OAUTH = GOOD[GOOD.index('[[auth_methods]]\ntype = "auth') : GOOD.index("[[proper
 METHODS = GOOD[GOOD.index("[[auth_methods]]") : GOOD.index("[discovery]")]
 FALLBACK = '${you}.acme.example"\n\n'
 TOKEN_ENDPOINT = "auth_methods.1.token_endpoint"
+CONSENT = "auth_methods.1.authorization_endpoint"
 # What is changed in the good one, the field that is named, and words of what is wrong with it.
 BAD = {
-    "broken TOML": ("name = ", "name = = ", "", "line 2"),
-    "TOML that ends too soon": ('"https://${host}/me"', '"https://', "", "line 48"),
+    "broken TOML": ("name = ", "name = = ", "", "line 3"),
+    "TOML that ends too soon": ('"https://${host}/me"', '"https://', "", "line 58"),
     "the same table twice": ("[verification]", "[discovery]", "", "discovery"),
     "a name of its own": ('name = "Acme"', 'name = "Acme"\nslug = "other"', "", "slug"),
-    "an unknown key": ('name = "Acme"', 'name = "Acme"\ncolour = "red"', "colour", "not permitted"),
-    "an unknown key of a method": ('label = "OAuth"', 'lable = "x"', "auth_methods.1.lable", "not permitted"),
-    "an unknown key of a property": ("fallback = true", "back = true", "properties.1.back", "not permitted"),
-    "an unknown key of discovery": ('key = "host"', 'keys = "host"', "discovery.keys", "not permitted"),
-    "an unknown key of verification": ("account_id =", "account =", "verification.account", "not permitted"),
-    "no name": ('name = "Acme"\n', "", "name", "required"),
+    "an unknown key": ('name = "Acme"', 'name = "Acme"\ncolour = "red"', "colour", "no such key"),
+    "an unknown key of a method": ('label = "OAuth"', 'lable = "x"', "auth_methods.1.lable", "no such key"),
+    "an unknown key of a property": ("fallback = true", "back = true", "properties.2.back", "no such key"),
+    "an unknown key of discovery": ('key = "host"', 'keys = "host"', "discovery.keys", "no such key"),
+    "an unknown key of verification": ("account_id =", "account =", "verification.account", "no such key"),
+    "no name": ('name = "Acme"\n', "", "name", "is missing"),
     "an empty name": ('name = "Acme"', 'name = " "', "name", "at least 1"),
-    "no source": ('source = ["https://dev.acme.example/"]\n', "", "source", "required"),
-    "no label": ('label = "OAuth"\n', "", "auth_methods.1.label", "required"),
-    "no account_id": ('account_id = "${host}"\n', "", "verification.account_id", "required"),
-    "no verification": (GOOD[GOOD.index("[verification]") :], "", "verification", "required"),
+    "no source": ('source = ["https://dev.acme.example/"]\n', "", "source", "is missing"),
+    "no label": ('label = "OAuth"\n', "", "auth_methods.1.label", "is missing"),
+    "no verification": (GOOD[GOOD.index("[verification]") :], "", "verification", "is missing"),
     "a number for a name": ('name = "Acme"', "name = 7", "name", "string"),
     "an unknown method": ('type = "api_key"', 'type = "saml"', "auth_methods.0.type", "authorization_code"),
-    "an unknown level": ('level = "account"', 'level = "user"', "properties.1.level", "partner_else_account"),
-    "no token_endpoint": (ENDPOINT, "", "auth_methods.1", "token_endpoint"),
-    "no authorization_endpoint": ("authorization_endpoint =", "issuer =", "auth_methods.1", "_endpoint"),
+    "an unknown level": ('level = "account"', 'level = "user"', "properties.2.level", "partner_else_account"),
+    "no token_endpoint": (ENDPOINT, "", "auth_methods.1.token_endpoint", "is missing"),
+    "no authorization_endpoint": ("authorization_endpoint =", "issuer =", CONSENT, "is missing"),
     "an endpoint without https": ("https://acme.example/token", "http://a/", TOKEN_ENDPOINT, "https"),
-    "an endpoint with a user": ("https://acme.example/token", "https://a@b/", TOKEN_ENDPOINT, "pattern"),
-    "an endpoint with a query": ("https://acme.example/token", "https://a/?b=c", TOKEN_ENDPOINT, "pattern"),
-    "an endpoint with a line break": ("acme.example/token", "acme.example/\\n", TOKEN_ENDPOINT, "pattern"),
+    "an endpoint with a user": ("https://acme.example/token", "https://a@b/", TOKEN_ENDPOINT, "not match"),
+    "an endpoint with a query": ("https://acme.example/token", "https://a/?b=c", TOKEN_ENDPOINT, "not match"),
+    "an endpoint with a line break": ("acme.example/token", "acme.example/\\n", TOKEN_ENDPOINT, "not match"),
     "no method at all": (METHODS, "auth_methods = []\n", "auth_methods", "at least 1"),
     "a method twice": (API_KEY, OAUTH, "manifest", "'authorization_code' stands here twice"),
     "a property twice": ('"subdomain"\n', '"client_id"\n', "manifest", "'client_id' stands here twice"),
     "a property of a method that is not here": (API_KEY, "", "manifest", "names the auth method 'api_key'"),
-    "a bad name of a property": ('"client_id"', '"Client-ID"', "properties.0.name", "pattern"),
+    "a bad name of a property": ('"client_id"', '"Client-ID"', "properties.0.name", "does not match"),
     "a host without a pattern": (PATTERN, "", "manifest", "'subdomain' reaches a host name and needs a"),
     "a host that is no property": ("${host}/me", "${hots}/me", "manifest", "${hots} in https://${hots}"),
     "a path that is no property": ("${host}/me", "${host}/${you}", "manifest", "/${you} is not a property"),
     "an account that is no property": ('"${host}"', '"${nobody}"', "manifest", "${nobody} in ${nobody} is"),
     "a fallback that is no property": ("${subdomain}.acme.example\"\n\n", FALLBACK, "manifest", "${you} in"),
-    "half a placeholder": ("https://${host}/me", "https://${host/me", "manifest", "https://${host/me"),
-    "a pattern that is none": ("'[a-z]+'", "'[a-z+'", "properties.1.pattern", "regular expression"),
+    "half a placeholder": ("${host}/me", "${host/me", "verification.url", "begins no placeholder"),
+    "a pattern that is none": ("'[a-z]+'", "'[a-z+'", "properties.2.pattern", "regular expression"),
     "a pattern of discovery that is none": ("[a-z]+\\.", "[a-z+\\.", "discovery.pattern", "regular"),
-    "a pattern that says nothing": ('pattern_message = "Letters only."\n', "", "properties.1", "_message"),
+    "a pattern that says nothing": ('pattern_message = "Letters only."\n', "", "properties.2", "_message"),
 }  # fmt: skip
 
 
@@ -193,7 +204,7 @@ def test_every_mistake_is_named_at_once(tmp_path):
 def test_a_file_that_is_no_text_is_refused(tmp_path):
     folder = write(tmp_path)
     (folder / "manifest.toml").write_bytes(b"name = '\xff'")
-    with pytest.raises(BadManifest, match=r"manifest\.toml: .*utf-8"):
+    with pytest.raises(BadManifest, match=r"manifest\.toml: .*UTF-8"):
         manifest.load(folder)
 
 
@@ -205,7 +216,7 @@ def test_a_folder_without_a_manifest_is_refused(tmp_path):
 
 @pytest.mark.parametrize("slug", ["Acme", "acme_shop", "-acme", "acme-", "a b", "ácme"])
 def test_a_folder_whose_name_is_no_slug_is_refused(slug, tmp_path):
-    with pytest.raises(BadManifest, match="slug: String should match pattern"):
+    with pytest.raises(BadManifest, match=r"slug: .* does not match"):
         manifest.load(write(tmp_path, slug=slug))
 
 
@@ -221,11 +232,67 @@ def test_help_that_leads_nowhere_is_refused(anchor, library):
         assert words in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["guide.md", "logo.svg"])
-def test_a_connector_without_its_guide_or_logo_is_refused(name, library):
-    (write(library) / name).unlink()
-    with pytest.raises(BadManifest, match=re.escape(f"acme/{name}")):
+def test_a_connector_without_its_guide_is_refused(library):
+    (write(library) / "guide.md").unlink()
+    with pytest.raises(BadManifest, match=re.escape("acme/guide.md")):
         registry.all()
+
+
+def test_a_connector_without_a_logo_has_its_initials(library):
+    (write(library) / "logo.svg").unlink()
+    assert b">AC</text>" in registry.get("acme").files.logo
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("sumary = 'x'", "did you mean summary?"),
+        ("alias = ['x']", "did you mean aliases?"),
+        ("nothing_like_it = 1", "known keys: aliases, auth_methods"),
+    ],
+)
+def test_a_misspelt_key_is_told_the_nearest_right_one(wrong, right, tmp_path):
+    with pytest.raises(BadManifest, match=re.escape(right)):
+        manifest.load(write(tmp_path, wrong + "\n" + GOOD))
+
+
+def test_a_wrong_word_is_told_what_is_allowed(tmp_path):
+    with pytest.raises(BadManifest) as refused:
+        manifest.load(write(tmp_path, GOOD.replace('"partner_else_account"', '"partner_else_acount"', 1)))
+    said = str(refused.value)
+    assert "properties.0.level: 'partner_else_acount' is not allowed" in said
+    assert "did you mean 'partner_else_account'?" in said
+
+
+def test_fifty_megabytes_are_no_manifest(tmp_path):
+    folder = write(tmp_path)
+    (folder / "manifest.toml").write_bytes(b"#" * 50_000_000)
+    with pytest.raises(BadManifest, match="50,000,000 bytes; a manifest has at most"):
+        manifest.load(folder)
+
+
+def test_tables_without_end_are_refused(tmp_path):
+    deep = "x = " + "[" * 20_000 + "]" * 20_000
+    with pytest.raises(BadManifest):
+        manifest.load(write(tmp_path, deep))
+
+
+def test_the_schema_knows_every_key():
+    schema = manifest.json_schema()
+    assert schema["additionalProperties"] is False
+    assert {"version", "auth_methods", "verification"} <= set(schema["required"])
+    assert "slug" not in schema["properties"]
+    ways = schema["properties"]["auth_methods"]["items"]["discriminator"]["mapping"]
+    assert set(ways) == {
+        "none",
+        "api_key",
+        "http_basic",
+        "oauth1",
+        "authorization_code",
+        "client_credentials",
+        "password",
+        "jwt_bearer",
+    }
 
 
 def test_a_library_that_is_not_there_is_refused(library, settings):
@@ -267,22 +334,21 @@ def test_the_shipped_library_loads():
 def test_a_shipped_connector_is_complete(slug):
     found = registry.get(slug)
     assert isinstance(found.manifest, Manifest)
-    assert found.logo.startswith(b"<svg")
-    assert b"<script" not in found.logo
+    assert found.files.logo.startswith(b"<svg")
+    assert b"<script" not in found.files.logo
     guide = Guide((LIBRARY / slug / "guide.md").read_text("utf-8"))
     assert {section.audience for section in guide.sections.values()} == {"partner", "customer"}
     assert found.manifest.source
-    # A secret is never part of an address, and a property that is has a pattern.
-    templates = [found.manifest.verification.url, found.manifest.verification.account_name_url]
-    if found.manifest.discovery:
-        templates += [found.manifest.discovery.url, found.manifest.discovery.fallback_template]
-    reached = {name for template in templates for name in Template(template).get_identifiers()}
+    # A secret is never part of a host name, and a property that is has a known form.
+    reached = {name for url in found.manifest.urls for name in Template(url.split("/")[2]).get_identifiers()}
     for prop in found.manifest.properties:
-        if prop.name in reached:
-            assert not prop.secret
-            assert prop.pattern
+        if prop.name in reached and not prop.template:
+            assert not prop.is_secret
+            assert prop.is_confined
     # Whatever is asked for by an auth method is explained to whoever is asked.
     for prop in found.manifest.properties:
+        if prop.level == "system":
+            continue
         anchors = {guide.sections[anchor].audience for anchor in prop.help_anchors}
-        assert "customer" in anchors
-        assert prop.level == "account" or "partner" in anchors
+        assert "customer" in anchors or prop.level == "partner", prop.name
+        assert "partner" in anchors or prop.level == "account", prop.name

@@ -19,7 +19,7 @@ from django.test import Client
 from django.urls import URLPattern, get_resolver, reverse
 
 from connectors import registry
-from connectors.manifest import AuthMethod
+from connectors.manifest.auth_methods import AuthorizationCode as AuthMethod
 from connectors.models import ConnectorSettings
 from console.models import Event, Partner, User
 from installations.auth.authorization_code import AuthorizationCode
@@ -555,7 +555,9 @@ def test_a_provider_with_broken_headers_does_not_get_our_secrets_logged(everythi
             token_request_method="GET",
         )
         grant = AuthorizationCode(
-            method, client_id="id", client_secret=world.new("secret"), redirect_uri="https://console.test/"
+            method,
+            {"client_id": "id", "client_secret": world.new("secret")},
+            redirect_uri="https://console.test/",
         )
         with pytest.raises(TokenError):
             grant.obtain(code=world.new("code"), code_verifier=world.new("verifier"))

@@ -1,6 +1,7 @@
 """Support's pages: all can be found and seen, little can be changed, and what is done stands written."""
 
 import re
+import uuid
 from datetime import timedelta
 
 import pytest
@@ -15,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from connectors.models import ConnectorSettings
+from connectors.models import ConnectorSettings, Release
 from console.models import Account, Event, KeyCanary, Membership, Partner, User
 from console.tenancy import Principal
 from installations.models import (
@@ -58,6 +59,10 @@ def make_rows(count: int, staff_user: User, name: str = "Alder Works") -> None:
     partner, now = filled.partner, timezone.now()
     principal = Principal(partner_id=partner.pk, actor="somebody@alder.example")
     rows = list(Installation.objects.filter(partner=partner))
+    Release.objects.bulk_create(
+        Release(digest=uuid.uuid4().hex, connector="acme", version=f"1.{number}", logo=b"")
+        for number in range(count)
+    )
     users = User.objects.bulk_create(
         User(email=f"person-{number}@{partner.domain}", password="!") for number in range(count)
     )

@@ -154,6 +154,7 @@ def test_states_have_256_bits_from_the_systems_generator_and_none_comes_twice(re
     )
     principal = authorization.link_principal(link)
     setup = connecting.begin(link.installation, principal)
+    setup.auth_method = "authorization_code"
     states = set()
     count = full(300, 100_000)
     for _ in range(count):

@@ -18,9 +18,9 @@ import pytest
 import requests.adapters
 from django.utils import timezone
 
-from connectors.manifest import AuthMethod
+from connectors.manifest.auth_methods import AuthorizationCode as AuthMethod
+from console import http
 from console.problems import PROBLEMS
-from installations import http
 from installations.auth.authorization_code import AuthorizationCode
 from installations.auth.token import Token
 from installations.auth.token_response import TokenError
@@ -48,6 +48,14 @@ def method(**fields) -> AuthMethod:
         "summary": "You sign in there.",
         "authorization_endpoint": "https://provider.example/authorize",
         "token_endpoint": "https://provider.example/token",
+        # What Slack and GitHub add to the standard.
+        "token_response": {
+            "ok": "ok",
+            "error_codes": {
+                "bad_verification_code": "invalid_grant",
+                "incorrect_client_credentials": "invalid_client",
+            },
+        },
     }
     return AuthMethod(**known | fields)
 
@@ -55,8 +63,7 @@ def method(**fields) -> AuthMethod:
 def obtain(client_id: str = "the-client", client_secret: str = "the-secret", **fields) -> Token:
     grant = AuthorizationCode(
         method(**fields),
-        client_id=client_id,
-        client_secret=client_secret,
+        {"client_id": client_id, "client_secret": client_secret},
         redirect_uri="https://console.test/oauth/callback/1/",
     )
     return grant.obtain(code="the-code", code_verifier="v" * 43)
@@ -313,7 +320,7 @@ MEASURE = """
 import re, sys
 import django
 django.setup()
-from connectors.manifest import AuthMethod
+from connectors.manifest.auth_methods import AuthorizationCode as AuthMethod
 from installations.auth.authorization_code import AuthorizationCode
 from installations.auth.token_response import TokenError
 
@@ -321,7 +328,7 @@ def obtain(name):
     origin, texts = "https://provider.example", {"label": "OAuth", "summary": "OAuth"}
     endpoints = {"authorization_endpoint": f"{origin}/authorize", "token_endpoint": f"{origin}/{name}"}
     method = AuthMethod(type="authorization_code", **texts, **endpoints)
-    grant = AuthorizationCode(method, client_id="c", client_secret="s", redirect_uri="https://console.test/")
+    grant = AuthorizationCode(method, {"client_id": "c", "client_secret": "s"}, redirect_uri="https://console.test/")
     grant.obtain(code="c", code_verifier="v" * 43)
 
 def most():
@@ -467,7 +474,9 @@ def test_granted_scopes_are_what_the_provider_said(said, granted, serve):
     """Asked for were a, b and c. Not saying anything is not the same as granting nothing."""
     serve(answer(json.dumps(TOKEN | said)))
     grant = AuthorizationCode(
-        method(), client_id="the-client", client_secret="the-secret", redirect_uri="https://console.test/"
+        method(),
+        {"client_id": "the-client", "client_secret": "the-secret"},
+        redirect_uri="https://console.test/",
     )
     grant.authorization_url(scopes=["a", "b", "c"], state="s", code_verifier="v" * 43)
     assert grant.obtain(code="the-code", code_verifier="v" * 43).granted_scopes == granted

@@ -7,8 +7,8 @@ import pytest
 from django.core.cache import cache
 
 from connectors import registry
+from console import http
 from console.problems import ProblemError
-from installations import http
 from installations.auth import Token
 from installations.models import CredentialVersion, Status
 from installations.verification import AddressUnknown, Identity, verify

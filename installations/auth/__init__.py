@@ -1,16 +1,23 @@
-"""Auth methods, each a class in a module named by its grant.
+"""Auth methods, each in a module named by its grant.
 
 They know protocol and never rows: plain values in, a Token out.
 """
 
-from connectors.manifest import AuthMethod
-from installations.auth.api_key import ApiKey
 from installations.auth.authorization_code import AuthorizationCode
+from installations.auth.client_credentials import ClientCredentials
+from installations.auth.jwt_bearer import JwtBearer
+from installations.auth.password import Password
+from installations.auth.signing import sign
+from installations.auth.static import Static
 from installations.auth.token import Token
+from installations.auth.token_response import TokenError
 
-METHODS = {"api_key": ApiKey, "authorization_code": AuthorizationCode}
+# Methods that need no browser: what is entered gives the token.
+DIRECT = {
+    "client_credentials": ClientCredentials,
+    "password": Password,
+    "jwt_bearer": JwtBearer,
+}
+STATIC = {"none", "api_key", "http_basic", "oauth1"}
 
-
-def signed_headers(method: AuthMethod, token: Token) -> dict[str, str]:
-    """The headers that carry the token, as the connector defines them."""
-    return {method.header: method.header_value.replace("${access_token}", token.access_token)}
+__all__ = ["DIRECT", "STATIC", "AuthorizationCode", "Static", "Token", "TokenError", "sign"]

@@ -1,20 +1,28 @@
 """What an auth method obtains: plain values, no rows."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 
 @dataclass(frozen=True)
 class Token:
-    """A provider's token response (RFC 6749, section 5.1). Its repr shows no secret."""
+    """A credential: a token response (RFC 6749, section 5.1), or the secrets of the account as `values`.
 
-    access_token: str = field(repr=False)
+    Its repr shows no secret.
+    """
+
+    access_token: str = field(default="", repr=False)
     refresh_token: str = field(default="", repr=False)
     token_type: str = "bearer"
     # None: the provider did not say, which is not the same as "all that were asked for".
     granted_scopes: tuple[str, ...] | None = None
     # Counted from before the request was sent; None: unknown.
     expires_at: datetime | None = None
+    # Secrets other than the two tokens, by the names of their properties.
+    values: Mapping[str, str] = field(default_factory=dict, repr=False)
+    # What else the token response says and the manifest asks for; no secrets.
+    extra: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict:
         return {**asdict(self), "expires_at": self.expires_at.isoformat() if self.expires_at else None}
@@ -26,3 +34,13 @@ class Token:
         return cls(
             **{**data, "expires_at": expires_at, "granted_scopes": None if scopes is None else tuple(scopes)}
         )
+
+    @property
+    def placeholders(self) -> dict[str, str]:
+        """What the credential itself fills in."""
+        tokens = {"access_token": self.access_token} if self.access_token else {}
+        return {**self.values, **tokens}
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return tuple(filter(None, (self.access_token, self.refresh_token, *self.values.values())))

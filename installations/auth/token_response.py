@@ -9,17 +9,12 @@ import re
 from datetime import datetime, timedelta
 from urllib.parse import parse_qsl
 
+from connectors.manifest.auth_methods import TokenResponse
 from console.problems import hide
 from installations.auth.token import Token
+from installations.values import at
 
 TRANSIENT_STATUSES = {408, 425, 429, 500, 502, 503, 504}
-# GitHub answers these with status 200 (docs.github.com, "Troubleshooting OAuth app access token
-# request errors").
-_KNOWN_ALIASES = {
-    "bad_verification_code": "invalid_grant",
-    "incorrect_client_credentials": "invalid_client",
-    "redirect_uri_mismatch": "redirect_uri_mismatch",
-}
 _LIFETIME_LIMIT = timedelta(days=3650)
 
 
@@ -35,29 +30,43 @@ class TokenError(Exception):
         self.words = words[:200]
 
 
-def parse(status: int, body: bytes, *, requested_at: datetime, secrets: tuple[str, ...] = ()) -> Token:
+def parse(
+    status: int,
+    body: bytes,
+    shape: TokenResponse,
+    *,
+    requested_at: datetime,
+    secrets: tuple[str, ...] = (),
+    wanted: tuple[str, ...] = (),
+) -> Token:
     """The token in an answer. Raises TokenError.
 
-    `requested_at` is when the request was sent: a lifetime counts from there, not from the arrival.
-    `secrets` are what the request held; an answer that repeats them does not bring them any further.
+    `shape` says where this provider puts what. `requested_at` is when the request was sent: a lifetime
+    counts from there, not from the arrival. `secrets` are what the request held; an answer that repeats
+    them does not bring them any further. `wanted` are further places whose texts the manifest asks for.
     """
     data = _fields(body)
-    error = data.get("error") or (status == 200 and data.get("ok") is False and "unknown_error")
-    if status != 200 or error:
-        raise TokenError(_classify(status, error), hide(_words(status, data), *secrets))
-    access_token = data.get("access_token")
+    error = at(data, shape.error)
+    if shape.ok and at(data, shape.ok) is False:
+        error = error or "unknown_error"
+    if status not in (200, 201) or error:
+        code = shape.error_codes.get(str(error), error)
+        raise TokenError(_classify(status, code), hide(_words(status, data, error), *secrets))
+    access_token = at(data, shape.access_token)
     if not isinstance(access_token, str) or not access_token.strip():
         raise TokenError("provider_answer_unreadable", "the answer holds no access_token")
     # RFC 6749, appendix A.12: printable ASCII. Anything else cannot be put into a header.
     if not re.fullmatch(r"[\x20-\x7e]+", access_token):
         raise TokenError("provider_answer_unreadable", "the access_token has characters that no token has")
-    refresh_token = data.get("refresh_token")
+    refresh_token = at(data, shape.refresh_token)
+    lifetime = at(data, shape.expires_in)
     return Token(
         access_token=access_token,
         refresh_token=refresh_token if isinstance(refresh_token, str) else "",
         token_type=str(data.get("token_type") or "bearer"),
-        granted_scopes=_scopes(data.get("scope"), (*secrets, access_token)),
-        expires_at=_expires_at(data.get("expires_in"), requested_at),
+        granted_scopes=_scopes(at(data, shape.scope), (*secrets, access_token)),
+        expires_at=_expires_at(shape.default_expires_in if lifetime is None else lifetime, requested_at),
+        extra={path: text for path in wanted if isinstance(text := at(data, path), str)},
     )
 
 
@@ -90,18 +99,17 @@ def _fields(body: bytes) -> dict:
 
 def _classify(status: int, error: object) -> str:
     """Whose fault it is. The error code decides where there is one, the status otherwise."""
-    code = _KNOWN_ALIASES.get(str(error), error)
-    if code in ("invalid_grant", "invalid_client", "redirect_uri_mismatch"):
-        return code
-    if status in TRANSIENT_STATUSES or code in ("server_error", "temporarily_unavailable"):
+    if error in ("invalid_grant", "invalid_client", "redirect_uri_mismatch"):
+        return str(error)
+    if status in TRANSIENT_STATUSES or error in ("server_error", "temporarily_unavailable"):
         return "provider_unavailable"
     if error:
         return "configuration_refused"
     return "invalid_client" if status == 401 else "provider_answer_unreadable"
 
 
-def _words(status: int, data: dict) -> str:
-    parts = (data.get(key) for key in ("error", "error_description", "message"))
+def _words(status: int, data: dict, error: object) -> str:
+    parts = (error, data.get("error_description"), data.get("message"))
     return f"status {status}: " + " · ".join(part for part in parts if isinstance(part, str))
 
 

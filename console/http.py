@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.cookiejar import DefaultCookiePolicy
@@ -271,10 +272,38 @@ def guard(session: requests.Session) -> requests.Session:
 _session = guard(requests.Session())
 
 
-def get(url: str, headers: dict[str, str]) -> requests.Response:
-    """GET a small answer. Redirects are answers like any other. Raises Unreachable."""
+def send(
+    url: str,
+    sign: Callable[[requests.PreparedRequest], None] = lambda prepared: None,
+    *,
+    method: str = "GET",
+    headers: dict[str, str] | None = None,
+    data: bytes | None = None,
+) -> requests.Response:
+    """Send a request for a small answer, signed as a whole. Redirects are answers like any other.
+
+    Raises Unreachable.
+    """
     try:
-        return _session.get(url, headers={"Accept": "application/json", **headers})
+        request = requests.Request(method, url, {"Accept": "application/json", **(headers or {})}, data=data)
+        prepared = _session.prepare_request(request)
+        sign(prepared)
+        # A signature is text that was never looked at: what is no header must not become two.
+        prepared.prepare_headers(prepared.headers)
+        return _session.send(prepared, allow_redirects=False)
     except requests.RequestException as error:
         # An address or a header that cannot be sent at all.
         raise Unreachable("connection", type(error).__name__) from error
+
+
+def knock(host: str, port: int) -> None:
+    """Open a connection to a public address and close it. Raises Unreachable, OSError."""
+    _deadline.at = time.monotonic() + CONNECT_SECONDS
+    if target := stand_in(f"tcp://{host}:{port}"):
+        parts = urlsplit(target)
+        socket.create_connection((parts.hostname, parts.port), timeout=CONNECT_SECONDS).close()
+        return
+    addresses = _addresses(host, port)
+    if not all(is_public(address.partition("%")[0]) for address in addresses):
+        raise Unreachable("address", f"{host} leads to an address that is not public")
+    socket.create_connection((addresses[0], port), timeout=CONNECT_SECONDS).close()

@@ -1,0 +1,251 @@
+"""The ways to authenticate, each named by its grant.
+
+A method's `key` tells several of one type apart; it is its type where nothing else is said. In every
+template the connector's properties stand for themselves, and `access_token` for the token.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from connectors.manifest.vocabulary import Endpoint, Filled, Name, Part, Path, Text, names_in
+
+# What an authorization or a token request says itself (RFC 6749, RFC 7636); no manifest overrides it.
+RESERVED = {
+    "client_id",
+    "client_secret",
+    "code",
+    "code_challenge",
+    "code_challenge_method",
+    "code_verifier",
+    "grant_type",
+    "redirect_uri",
+    "refresh_token",
+    "response_type",
+    "scope",
+    "state",
+}
+
+
+class Injection(Part):
+    """Where the credential goes in every request to the provider."""
+
+    headers: dict[str, Filled] = {}
+    query: dict[str, Filled] = {}
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        return (*self.headers.values(), *self.query.values())
+
+
+class TokenResponse(Part):
+    """Where a provider's token response departs from RFC 6749, section 5."""
+
+    access_token: Path = "access_token"
+    refresh_token: Path = "refresh_token"
+    expires_in: Path = "expires_in"
+    scope: Path = "scope"
+    error: Path = "error"
+    # False here means failure, whatever the status.
+    ok: Path | Literal[""] = ""
+    # The provider's own error codes, and the RFC's code for each.
+    error_codes: dict[str, Literal["invalid_grant", "invalid_client", "redirect_uri_mismatch"]] = {}
+    # Seconds that a token lives where the response does not say.
+    default_expires_in: int | None = Field(default=None, gt=0)
+
+
+class _Method(Part):
+    key: Name = ""
+    label: Text
+    summary: Text
+    help_anchors: tuple[str, ...] = ()
+    # Values of the manifest's `method_property` that lead to this method.
+    chosen_by: tuple[str, ...] = ()
+    inject: Injection = Injection()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_by_its_type(cls, data):
+        if isinstance(data, dict) and "key" not in data and "type" in data:
+            data = {**data, "key": data["type"]}
+        return data
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """All texts with placeholders."""
+        return self.inject.templates
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def is_interactive(self) -> bool:
+        return False
+
+    @property
+    def is_oauth(self) -> bool:
+        return False
+
+
+class NoCredential(_Method):
+    """Nothing to enter and nothing to prove."""
+
+    type: Literal["none"]
+
+
+class ApiKey(_Method):
+    """One secret or several that the account has, put into each request as `inject` says."""
+
+    type: Literal["api_key"]
+
+
+class HttpBasic(_Method):
+    """RFC 7617. Either part may be composed, or be blank."""
+
+    type: Literal["http_basic"]
+    username: Filled = "${username}"
+    password: Filled = "${password}"
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        return (*super().templates, self.username, self.password)
+
+
+class OAuth1(_Method):
+    """OAuth 1.0a (RFC 5849) with tokens that the account makes at the provider: no redirect."""
+
+    type: Literal["oauth1"]
+    consumer_key: Filled = "${consumer_key}"
+    consumer_secret: Filled = "${consumer_secret}"
+    token: Filled = "${token}"
+    token_secret: Filled = "${token_secret}"
+    signature_method: Literal["HMAC-SHA1", "HMAC-SHA256"] = "HMAC-SHA256"
+    realm: Filled = ""
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        own = (self.consumer_key, self.consumer_secret, self.token, self.token_secret, self.realm)
+        return (*super().templates, *own)
+
+
+class _TokenMethod(_Method):
+    """A method that asks a token endpoint."""
+
+    token_endpoint: Endpoint
+    token_endpoint_auth_method: Literal["client_secret_basic", "client_secret_post", "none"] = (
+        "client_secret_basic"
+    )
+    token_request_format: Literal["form", "json"] = "form"
+    token_params: dict[str, Filled] = {}
+    token_response: TokenResponse = TokenResponse()
+    client_id: Filled = "${client_id}"
+    client_secret: Filled = "${client_secret}"
+    default_scopes: tuple[Text, ...] = ()
+    scope_separator: Literal[" ", ","] = " "
+    # What a scope allows, in plain words, for the person who is asked.
+    scope_labels: dict[str, Text] = {}
+    inject: Injection = Injection(headers={"Authorization": "Bearer ${access_token}"})
+
+    @model_validator(mode="after")
+    def _overrides_nothing(self) -> Self:
+        if taken := sorted(RESERVED & set(self.token_params)):
+            raise ValueError(f"token_params cannot set {taken[0]}: the request says it itself")
+        return self
+
+    @property
+    def is_oauth(self) -> bool:
+        return True
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        client = (self.client_id,)
+        if self.token_endpoint_auth_method != "none":
+            client = (self.client_id, self.client_secret)
+        return (*super().templates, *self.urls, *self.token_params.values(), *client)
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        return (self.token_endpoint,)
+
+
+class AuthorizationCode(_TokenMethod):
+    """RFC 6749, section 4.1, with PKCE (RFC 7636) S256 unless `no_pkce` says why not."""
+
+    type: Literal["authorization_code"]
+    authorization_endpoint: Endpoint
+    revocation_endpoint: Endpoint | Literal[""] = ""
+    authorization_params: dict[str, Filled] = {}
+    token_request_method: Literal["POST", "GET"] = "POST"
+    send_response_type: bool = True
+    no_pkce: Text | Literal[""] = ""
+    # RFC 9207: compared with `iss` of the answer, as plain text, where both are there.
+    issuer: str = ""
+    # Asked for as well, and not missed where they are not granted.
+    optional_scopes: tuple[Text, ...] = ()
+    optional_scopes_param: str = ""
+
+    @model_validator(mode="after")
+    def _answers_for_itself(self) -> Self:
+        if taken := sorted(RESERVED & set(self.authorization_params)):
+            raise ValueError(f"authorization_params cannot set {taken[0]}: the request says it itself")
+        return self
+
+    @property
+    def is_interactive(self) -> bool:
+        return True
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        return (*super().templates, *self.authorization_params.values())
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        endpoints = (self.authorization_endpoint, self.token_endpoint, self.revocation_endpoint)
+        return tuple(filter(None, endpoints))
+
+
+class ClientCredentials(_TokenMethod):
+    """RFC 6749, section 4.4."""
+
+    type: Literal["client_credentials"]
+
+
+class Password(_TokenMethod):
+    """RFC 6749, section 4.3: where a provider offers nothing better."""
+
+    type: Literal["password"]
+    username: Filled = "${username}"
+    password: Filled = "${password}"
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        return (*super().templates, self.username, self.password)
+
+
+class JwtBearer(_TokenMethod):
+    """RFC 7523, section 2.1: a service account signs who it is, with RS256; scopes are a claim of it."""
+
+    type: Literal["jwt_bearer"]
+    token_endpoint_auth_method: Literal["client_secret_basic", "client_secret_post", "none"] = "none"
+    private_key: Filled = "${private_key}"
+    issuer: Filled
+    # The user to act for; blank: the issuer itself.
+    subject: Filled = ""
+    audience: Filled
+    client_id: Filled = ""
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        return (*super().templates, self.private_key, self.issuer, self.subject, self.audience)
+
+
+AuthMethod = Annotated[
+    NoCredential | ApiKey | HttpBasic | OAuth1 | AuthorizationCode | ClientCredentials | Password | JwtBearer,
+    Field(discriminator="type"),
+]
+
+
+def values_of(method: AuthMethod) -> set[str]:
+    """The placeholders that this method uses, `access_token` apart."""
+    return names_in(*method.templates) - ({"access_token"} if method.is_oauth else set())

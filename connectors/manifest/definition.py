@@ -1,0 +1,182 @@
+"""A connector as a whole: what library/<slug>/manifest.toml may say."""
+
+import re
+from string import Template
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, model_validator
+
+from connectors.manifest.auth_methods import AuthMethod, values_of
+from connectors.manifest.properties import Property
+from connectors.manifest.verification import Discovery, Verification
+from connectors.manifest.vocabulary import (
+    Category,
+    HttpsTemplate,
+    HttpsUrl,
+    Name,
+    Part,
+    Slug,
+    Text,
+    Version,
+    names_in,
+)
+
+
+class Manifest(Part):
+    """A connector. `slug` is the name of its folder."""
+
+    slug: Slug
+    version: Version
+    name: Text = Field(max_length=60)
+    summary: Text = Field(max_length=200)
+    website: HttpsUrl
+    aliases: tuple[Text, ...] = ()
+    categories: tuple[Category, ...] = Field(min_length=1)
+    # The provider's own pages that this manifest was written from.
+    source: tuple[HttpsUrl, ...] = Field(min_length=1)
+    # What no such page confirms, a sentence each.
+    unverified: tuple[Text, ...] = ()
+    # Where the provider's API begins; blank for what does not speak HTTP.
+    base_url: HttpsTemplate | Literal[""] = ""
+    # Said when an installation is disconnected, where the provider has no revocation endpoint.
+    disconnect_note: str = ""
+    # A choice that leads to the auth method, in place of the methods' own labels.
+    method_property: Name | None = None
+    auth_methods: tuple[AuthMethod, ...] = Field(min_length=1)
+    properties: tuple[Property, ...] = ()
+    discovery: Discovery | None = None
+    verification: Verification
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Self:
+        keys = [method.key for method in self.auth_methods]
+        names = [prop.name for prop in self.properties]
+        for what, values in (("auth method", keys), ("property", names)):
+            for value in values:
+                if values.count(value) > 1:
+                    raise ValueError(f"the {what} {value!r} stands here twice")
+        for method in self.auth_methods:
+            own = {prop.name for prop in self.properties_for(method.key)}
+            if method.is_oauth and "access_token" in own:
+                raise ValueError(f"the property 'access_token' would hide the token of {method.key!r}")
+        for prop in self.properties:
+            if stray := set(prop.auth_methods) - set(keys):
+                raise ValueError(
+                    f"property {prop.name!r} names the auth method {stray.pop()!r}, which is not here"
+                )
+            for condition in (prop.visible_if, prop.required_if):
+                for name, allowed in condition.items():
+                    self._check_condition(prop.name, name, allowed)
+        return self
+
+    def _check_condition(self, where: str, name: str, allowed: tuple[str, ...]) -> None:
+        if name not in [prop.name for prop in self.properties]:
+            raise ValueError(f"property {where!r} depends on {name!r}, which is not a property")
+        prop = self.property_named(name)
+        known = {"true", "false"} if prop.type == "boolean" else {choice.value for choice in prop.choices}
+        if known and (stray := set(allowed) - known):
+            raise ValueError(f"property {where!r} depends on {name} = {stray.pop()!r}, which it never is")
+
+    @model_validator(mode="after")
+    def _speaks_http(self) -> Self:
+        if self.verification.type == "http" and not self.base_url:
+            raise ValueError("base_url says where the provider's API begins")
+        return self
+
+    @model_validator(mode="after")
+    def _methods_can_be_chosen(self) -> Self:
+        if self.method_property is None:
+            if any(method.chosen_by for method in self.auth_methods):
+                raise ValueError("chosen_by needs a method_property")
+            return self
+        if self.method_property not in [prop.name for prop in self.properties]:
+            raise ValueError(f"method_property {self.method_property!r} is not a property")
+        offered = [choice.value for choice in self.property_named(self.method_property).choices]
+        chosen = [value for method in self.auth_methods for value in method.chosen_by]
+        if sorted(offered) != sorted(chosen):
+            raise ValueError(f"each choice of {self.method_property!r} must be in one method's chosen_by")
+        return self
+
+    @model_validator(mode="after")
+    def _placeholders_are_filled(self) -> Self:
+        for prop in self.properties:
+            self._check_placeholders(prop.template)
+            if prop.lookup:
+                self._check_placeholders(prop.lookup.url)
+        for method in self.auth_methods:
+            known = {prop.name for prop in self.properties_for(method.key)} | self._found
+            for name in sorted(values_of(method) - known):
+                raise ValueError(f"${{{name}}} in the auth method {method.key!r} is not a property of it")
+        everywhere = (self.base_url, *self.verification.templates)
+        if self.discovery:
+            everywhere += (self.discovery.url, self.discovery.fallback_template)
+        self._check_placeholders(*everywhere)
+        for url in self.urls:
+            host = urlsplit(url).netloc
+            for name in Template(host).get_identifiers():
+                prop = next((prop for prop in self.properties if prop.name == name), None)
+                if prop and not self._is_confined(prop):
+                    raise ValueError(f"property {name!r} reaches a host name and needs a pattern")
+        return self
+
+    def _is_confined(self, prop: Property) -> bool:
+        if prop.template:
+            return all(
+                self._is_confined(self.property_named(name))
+                for name in Template(prop.template).get_identifiers()
+                if name in [known.name for known in self.properties]
+            )
+        return prop.is_confined
+
+    def _check_placeholders(self, *templates: str) -> None:
+        for template in templates:
+            for name in sorted(names_in(template) - self.known_names):
+                raise ValueError(f"${{{name}}} in {template} is not a property")
+
+    @property
+    def _found(self) -> set[str]:
+        return {self.discovery.property} if self.discovery else set()
+
+    @property
+    def known_names(self) -> set[str]:
+        return {prop.name for prop in self.properties} | self._found
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Every address that we may call or send a browser to."""
+        lookups = [prop.lookup.url for prop in self.properties if prop.lookup]
+        methods = [url for method in self.auth_methods for url in method.urls]
+        discovery = [self.discovery.url] if self.discovery else []
+        base = [self.base_url] if self.base_url else []
+        return (*base, *self.verification.urls, *methods, *lookups, *discovery)
+
+    def method(self, key: str) -> AuthMethod:
+        return next(method for method in self.auth_methods if method.key == key)
+
+    def property_named(self, name: str) -> Property:
+        return next(prop for prop in self.properties if prop.name == name)
+
+    def properties_for(self, key: str) -> list[Property]:
+        """The properties that apply to one auth method."""
+        return [prop for prop in self.properties if not prop.auth_methods or key in prop.auth_methods]
+
+    @property
+    def partner_properties(self) -> tuple[Property, ...]:
+        """What a partner may store once for all installations."""
+        return tuple(prop for prop in self.properties if prop.level in ("partner", "partner_else_account"))
+
+    @property
+    def scoped_method(self) -> AuthMethod | None:
+        """The auth method whose scopes a partner can change: the first that asks for some."""
+        return next((method for method in self.auth_methods if getattr(method, "default_scopes", ())), None)
+
+    @property
+    def has_redirect(self) -> bool:
+        return any(method.is_interactive for method in self.auth_methods)
+
+    @property
+    def number(self) -> tuple[int, int]:
+        """The version as numbers: (major, minor)."""
+        major, minor = re.findall(r"[0-9]+", self.version)
+        return int(major), int(minor)

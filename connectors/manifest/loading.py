@@ -1,0 +1,131 @@
+"""From TOML to a Manifest, and the words for what is wrong with it."""
+
+import difflib
+import re
+import tomllib
+import typing
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from connectors.manifest.definition import Manifest
+
+SIZE_LIMIT = 256 * 1024
+
+
+class BadManifest(Exception):
+    """A manifest that cannot be used. Its text has a line for each fault: file, place, what is wrong."""
+
+
+def load(folder: Path) -> Manifest:
+    """Read and check folder/manifest.toml. Raises BadManifest."""
+    path = folder / "manifest.toml"
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadManifest(f"{path}: {error.strerror}") from error
+    return parse(data, slug=folder.name, where=str(path))
+
+
+def parse(data: bytes | str, *, slug: str, where: str = "manifest.toml") -> Manifest:
+    """Check the text of a manifest. Raises BadManifest, one line for each fault."""
+    if len(data) > SIZE_LIMIT:
+        raise BadManifest(f"{where}: {len(data):,} bytes; a manifest has at most {SIZE_LIMIT:,}")
+    try:
+        text = data.decode("utf-8") if isinstance(data, bytes) else data
+        content = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise BadManifest(f"{where}: byte {error.start} is not UTF-8") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        # tomllib names line and column.
+        raise BadManifest(f"{where}: {error or 'nested too deeply'}") from error
+    if "slug" in content:
+        raise BadManifest(f"{where}: slug: the name of the folder is the slug; leave this key out")
+    try:
+        return Manifest(slug=slug, **content)
+    except (ValidationError, TypeError) as error:
+        if isinstance(error, TypeError):
+            raise BadManifest(f"{where}: {error}") from error
+        raise BadManifest("\n".join(f"{where}: {line}" for line in faults(error))) from error
+
+
+def faults(error: ValidationError) -> list[str]:
+    """Each fault as "dotted.field: what is wrong (what was found)"."""
+    return [_fault(found) for found in error.errors()]
+
+
+def json_schema() -> dict:
+    """The JSON Schema of manifest.toml, so that editors complete and check it."""
+    schema = Manifest.model_json_schema()
+    # The folder's name, not a key of the file.
+    del schema["properties"]["slug"]
+    schema["required"].remove("slug")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "A connector of Partner Console",
+    }
+
+
+def _fault(found: dict) -> str:
+    place = _place(found["loc"])
+    field = ".".join(map(str, place)) or "manifest"
+    kind, given = found["type"], found.get("input")
+    if kind == "extra_forbidden":
+        known = _known_keys(place[:-1])
+        near = difflib.get_close_matches(str(place[-1]), known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(sorted(known))}"
+        return f"{field}: no such key; {hint}"
+    if kind == "missing":
+        return f"{field}: is missing"
+    if kind == "value_error":
+        return f"{field}: {found['msg'].removeprefix('Value error, ')}"
+    if kind == "string_pattern_mismatch":
+        return f"{field}: {_shown(given)} does not match {found['ctx']['pattern']}"
+    if kind == "literal_error":
+        allowed = found["ctx"]["expected"]
+        near = difflib.get_close_matches(str(given), re.findall(r"'([^']*)'", allowed), n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        return f"{field}: {_shown(given)} is not allowed; {hint}allowed: {allowed}"
+    if kind == "union_tag_invalid":
+        context = found["ctx"]
+        return f"{field}.type: {_shown(context['tag'])} is not allowed; allowed: {context['expected_tags']}"
+    if kind == "union_tag_not_found":
+        return f"{field}.type: is missing"
+    return f"{field}: {found['msg']} (found {_shown(given)})"
+
+
+def _place(loc: tuple) -> list:
+    """Where it is, as people write it: without the tag of a union's member, which stands there as well."""
+    return [
+        part
+        for index, part in enumerate(loc)
+        if not (index > 1 and loc[index - 2] == "auth_methods" and isinstance(loc[index - 1], int))
+        and not (index == 1 and loc[0] == "verification" and part in ("http", "tcp"))
+    ]
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _known_keys(place: list) -> set[str]:
+    """The keys that may stand at this place of a manifest."""
+    models: list[type[BaseModel]] = [Manifest]
+    for part in place:
+        if isinstance(part, int):
+            continue
+        models = [
+            inner
+            for model in models
+            if part in model.model_fields
+            for inner in _models_in(model.model_fields[part].annotation)
+        ]
+    return {name for model in models for name in model.model_fields} - {"slug"}
+
+
+def _models_in(annotation: object) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in typing.get_args(annotation) for model in _models_in(inner)]

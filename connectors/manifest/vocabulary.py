@@ -1,0 +1,69 @@
+"""The small types that a manifest is made of.
+
+Placeholders are those of string.Template, names only: `${host}`. Unknown keys are errors.
+"""
+
+import re
+from string import Template
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+
+
+def _regular_expression(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from error
+    return text
+
+
+def _template(text: str) -> str:
+    if not Template(text).is_valid():
+        raise ValueError("has a $ that begins no placeholder: those look like ${name}, a dollar like $$")
+    return text
+
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=50)]
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=1000, strip_whitespace=True)]
+Pattern = Annotated[str, AfterValidator(_regular_expression)]
+# Text with placeholders.
+Filled = Annotated[str, AfterValidator(_template)]
+HttpsUrl = Annotated[str, StringConstraints(pattern=r"^https://[^\s?#@$]+$")]
+HttpsTemplate = Annotated[str, StringConstraints(pattern=r"^https://[^\s#@]+$"), AfterValidator(_template)]
+# An endpoint of OAuth: what a request adds is a query, so it has none of its own.
+Endpoint = Annotated[str, StringConstraints(pattern=r"^https://[^\s?#@]+$"), AfterValidator(_template)]
+Version = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})$")]
+# Where a value stands in a JSON answer: "account.name", "0.tenantId" for the first of a list.
+Path = Annotated[str, StringConstraints(pattern=r"^[^.\s]+(\.[^.\s]+)*$")]
+# {"environment": ["sandbox"]}: every property named has one of the values named.
+Condition = dict[Name, tuple[str, ...]]
+
+Category = Literal[
+    "accounting",
+    "collaboration",
+    "commerce",
+    "crm",
+    "databases",
+    "developer tools",
+    "marketing",
+    "payments",
+    "point of sale",
+    "retail",
+    "storage",
+    "support",
+]
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def names_in(*templates: str) -> set[str]:
+    """The placeholders of these templates."""
+    return {name for template in templates for name in Template(template).get_identifiers()}
+
+
+def holds(condition: Condition, values: dict[str, str]) -> bool:
+    return all(values.get(name, "") in allowed for name, allowed in condition.items())

@@ -1,0 +1,34 @@
+"""Put a credential into a request, as the connector defines it."""
+
+from urllib.parse import urlencode
+
+from requests import PreparedRequest
+from requests.auth import HTTPBasicAuth
+from requests_oauthlib import OAuth1
+
+from connectors.manifest import AuthMethod
+from installations.values import fill
+
+
+def sign(request: PreparedRequest, method: AuthMethod, values: dict[str, str]) -> None:
+    """Add the headers and the query of the credential. `values` hold the token's own besides.
+
+    Raises values.BadValue where a value does not go into a header.
+    """
+    for name, template in method.inject.headers.items():
+        request.headers[name] = fill(template, values)
+    if query := {name: fill(template, values) for name, template in method.inject.query.items()}:
+        request.url += ("&" if "?" in request.url else "?") + urlencode(query)
+    if method.type == "http_basic":
+        username, password = fill(method.username, values), fill(method.password, values)
+        # As bytes: requests would encode text as Latin-1 (RFC 7617, section 2.1, wants UTF-8).
+        HTTPBasicAuth(username.encode(), password.encode())(request)
+    if method.type == "oauth1":
+        OAuth1(
+            fill(method.consumer_key, values),
+            fill(method.consumer_secret, values),
+            fill(method.token, values),
+            fill(method.token_secret, values),
+            signature_method=method.signature_method,
+            realm=fill(method.realm, values),
+        )(request)

@@ -1,0 +1,87 @@
+"""One request to a token endpoint (RFC 6749, section 3.2), whatever the grant."""
+
+import json
+from urllib.parse import quote
+
+from django.utils import timezone
+from requests.auth import HTTPBasicAuth
+from requests_oauthlib import OAuth2Session
+
+from connectors.manifest import AuthMethod
+from console import http
+from installations.auth.token import Token
+from installations.auth.token_response import TokenError, parse
+from installations.values import fill, fill_url
+
+
+class Client:
+    """A client of one authorization server: its identity at the token endpoint, and how it asks.
+
+    `grant` is the library's client for the grant; `values` fill the manifest's templates.
+    """
+
+    def __init__(self, method: AuthMethod, values: dict[str, str], grant, **session):
+        self.method, self.values = method, values
+        self.client_id = grant.client_id
+        self.client_secret = fill(method.client_secret, values) if self._has_secret else ""
+        self.session = http.guard(OAuth2Session(client=grant, **session))
+
+    @property
+    def _has_secret(self) -> bool:
+        return self.method.token_endpoint_auth_method != "none"
+
+    def ask(self, *, secrets: tuple[str, ...] = (), wanted: tuple[str, ...] = (), **parameters) -> Token:
+        """Send the request, read the answer. Raises TokenError.
+
+        `secrets` are what the request holds besides the client's own, `wanted` the places in the answer
+        that the manifest asks for.
+        """
+        requested_at = timezone.now()
+        parsed: list[Token] = []
+        hidden = (self.client_secret, *secrets)
+
+        def read(response):
+            token = parse(
+                response.status_code,
+                response.content,
+                self.method.token_response,
+                requested_at=requested_at,
+                secrets=hidden,
+                wanted=wanted,
+            )
+            parsed.append(token)
+            # oauthlib reads the answer once more; it gets one that it cannot stumble over.
+            response._content = json.dumps({"access_token": "-", "token_type": "bearer"}).encode()
+            return response
+
+        # Not registered: those of an earlier request would stay.
+        self.session.compliance_hook["access_token_response"] = {read}
+        if self.method.token_request_format == "json":
+            self.session.compliance_hook["access_token_request"] = {_as_json}
+        extra = {name: fill(text, self.values) for name, text in self.method.token_params.items()}
+        try:
+            self.session.fetch_token(
+                fill_url(self.method.token_endpoint, self.values),
+                headers={"Accept": "application/json"},
+                **self._identity(),
+                **{name: value for name, value in extra.items() if value},
+                **parameters,
+            )
+        except http.Unreachable as error:
+            code = "provider_answer_unreadable" if error.kind == "too_large" else "provider_unavailable"
+            raise TokenError(code, str(error)) from error
+        return parsed[0]
+
+    def _identity(self) -> dict:
+        """RFC 6749, section 2.3.1, and 3.2.1 for a public client."""
+        if self.method.token_endpoint_auth_method == "client_secret_basic":
+            # Form-encoded before Basic; the library sends them as they are.
+            parts = (quote(part, safe="") for part in (self.client_id, self.client_secret))
+            return {"auth": HTTPBasicAuth(*parts), "include_client_id": False}
+        if self._has_secret:
+            return {"client_secret": self.client_secret, "include_client_id": True}
+        return {"include_client_id": bool(self.client_id)}
+
+
+def _as_json(url: str, headers: dict, request: dict):
+    return url, headers, {"json": request["data"]}

@@ -1,0 +1,260 @@
+"""Every connector of the library is installed, each way that it knows, from the form to "connected".
+
+A stand-in plays all origins of the provider; what it must be asked, and what it answers, stands in the
+connector's samples. A connector that cannot be installed here is not in the library.
+"""
+
+import base64
+import json
+import re
+from pathlib import Path
+from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from django.core.cache import cache
+
+from connectors import registry
+from connectors.manifest import holds
+from connectors.models import ConnectorSettings
+from installations.models import CredentialVersion, Installation, Status
+from tests.samples import TOKEN, Samples, example
+from tests.stand_ins.quirks import Quirks, Request, answer
+
+LIBRARY = Path(__file__).resolve().parents[1] / "connectors" / "library"
+WAYS = [
+    (slug, method.key)
+    for slug, connector in sorted(registry.all().items())
+    if (LIBRARY / slug).is_dir()
+    for method in connector.manifest.auth_methods
+]
+GRANTS = {
+    "authorization_code": "authorization_code",
+    "client_credentials": "client_credentials",
+    "password": "password",
+    "jwt_bearer": "urn:ietf:params:oauth:grant-type:jwt-bearer",
+}
+
+
+@pytest.fixture(scope="module")
+def private_key() -> str:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, *form).decode()
+
+
+class Provider:
+    """Plays every server of one connector's provider, and notes what it is asked."""
+
+    def __init__(self, slug: str, key: str):
+        self.manifest = registry.get(slug).manifest
+        self.method = self.manifest.method(key)
+        self.samples = Samples(LIBRARY / slug, key)
+        self.tokens: list[Request] = []
+        self.verified: list[Request] = []
+        self.strays: list[str] = []
+        self.server = Quirks(self.respond)
+
+    def _is(self, template: str, request: Request) -> bool:
+        """Whether this is the address of the template, whatever is filled in."""
+        if not template:
+            return False
+        address = f"https://{request.headers['host']}{urlsplit(request.target).path}"
+        pattern = re.escape(template.partition("?")[0])
+        return bool(re.fullmatch(re.sub(r"\\\$\\\{[a-z0-9_]+\\\}", r"[^/]+", pattern), address))
+
+    def respond(self, request: Request) -> bytes:
+        verification = self.manifest.verification
+        expected = self.samples.request
+        if self._is(getattr(self.method, "token_endpoint", ""), request):
+            self.tokens.append(request)
+            return answer(json.dumps(self.samples.json("token", TOKEN)))
+        for prop in self.manifest.properties:
+            if prop.lookup and self._is(prop.lookup.url, request):
+                return answer(json.dumps(self.samples.json(f"lookup-{prop.name}")))
+        if self.manifest.discovery and self._is(self.manifest.discovery.url, request):
+            return answer(json.dumps(self.samples.json("discovery")))
+        if (request.headers["host"], urlsplit(request.target).path) == expected.place:
+            self.verified.append(request)
+            body, kind = self.samples.answer
+            return answer(body, content_type=kind)
+        if self._is(verification.account_name_url, request):
+            return answer(json.dumps(self.samples.json("account_name", {})))
+        self.strays.append(f"{request.method} {request.headers['host']} {request.target}")
+        return answer("{}", status="404 Not Found")
+
+
+class Walk:
+    """A partner's admin who stores what there is to store, and walks through the setup."""
+
+    def __init__(self, owner, installation: Installation, provider: Provider, private_key: str):
+        self.browser, self.installation, self.provider = owner.client, installation, provider
+        self.manifest, self.method = provider.manifest, provider.method
+        self.base = f"/installations/{installation.pk}/setup/"
+        self.private_key = private_key
+        self.values = {prop.name: self._example(prop) for prop in self.manifest.properties}
+        by = self.manifest.method_property
+        if by:
+            self.values[by] = self.method.chosen_by[0]
+
+    def _example(self, prop) -> str:
+        return self.private_key if prop.format == "pem" and not prop.example else example(prop)
+
+    def stores(self) -> None:
+        """The partner's half, on the Settings tab."""
+        values = {prop.name: self.values[prop.name] for prop in self.manifest.partner_properties}
+        answered = self.browser.post(
+            f"/connectors/library/{self.manifest.slug}/settings/", {**values, "scopes": ""}
+        )
+        assert answered.status_code == 302, answered.context["form"].errors
+
+    def chooses(self) -> None:
+        self.browser.post(f"{self.base}review/")
+        by = self.manifest.method_property
+        choice = self.values[by] if by else self.method.key
+        self.browser.post(f"{self.base}method/", {"auth_method": choice})
+
+    def asked(self) -> list[str]:
+        """The names of the fields of the details page; [] where there is no such page."""
+        page = self.browser.get(f"{self.base}details/")
+        return list(page.context["form"].fields) if page.status_code == 200 else []
+
+    def enters(self, names: list[str]):
+        visible = {
+            name: self.values[name]
+            for name in names
+            if holds(self.manifest.property_named(name).visible_if, self.values)
+            and not (self.manifest.property_named(name).type == "boolean" and self.values[name] == "false")
+        }
+        answered = self.browser.post(f"{self.base}details/", visible)
+        assert answered.status_code == 302, answered.context["form"].errors
+        return answered
+
+    def consents(self):
+        """The provider's consent page is looked at, and agreed to."""
+        answered = self.browser.post(f"{self.base}consent/")
+        assert answered.status_code == 303
+        url = urlsplit(answered.headers["Location"])
+        asked = {name: values[0] for name, values in parse_qs(url.query).items()}
+        method = self.method
+        if method.send_response_type:
+            assert asked["response_type"] == "code"
+        assert bool(asked.get("code_challenge")) == (not method.no_pkce)
+        assert asked.get("scope", "") == method.scope_separator.join(method.default_scopes)
+        for name in method.authorization_params:
+            assert name in asked, name
+        back = urlsplit(asked["redirect_uri"]).path
+        said = self.provider.samples.json("callback", {})
+        return self.browser.get(back, {"code": "test-code", "state": asked["state"], **said})
+
+    def follows(self, answered) -> str:
+        """To the end, choosing the first of each list; the last address."""
+        where = answered.headers["Location"]
+        if where.endswith("/choose/"):
+            page = self.browser.get(where)
+            fields = page.context["form"].fields
+            first = {
+                name: next(value for value, _ in field.widget.choices if value)
+                for name, field in fields.items()
+            }
+            where = self.browser.post(where, first).headers["Location"]
+        return where
+
+
+def token_request_is_right(walk: Walk) -> None:
+    """Where RFC 6749 and the manifest want it: the grant, who asks, and with what."""
+    method, (request,) = walk.method, walk.provider.tokens
+    sent = request.body.decode() or urlsplit(request.target).query
+    form = json.loads(sent) if method.token_request_format == "json" else dict(parse_qsl(sent))
+    assert form["grant_type"] == GRANTS[method.type]
+    if method.token_endpoint_auth_method == "client_secret_basic":
+        kind, _, encoded = request.headers["authorization"].partition(" ")
+        name, _, secret = base64.b64decode(encoded).decode().partition(":")
+        assert kind == "Basic"
+        assert unquote(name)
+        assert unquote(secret)
+        assert "client_secret" not in form
+    else:
+        assert "authorization" not in request.headers
+        assert bool(form.get("client_secret")) == (method.token_endpoint_auth_method == "client_secret_post")
+    if method.type == "authorization_code":
+        assert form["code"] == "test-code"
+        assert form["redirect_uri"].startswith("http://console.test/oauth/callback/")
+        assert bool(form.get("code_verifier")) == (not method.no_pkce)
+    for name in method.token_params:
+        assert name in form, name
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("partner", ["stores everything", "leaves everything blank"])
+@pytest.mark.parametrize(("slug", "key"), WAYS, ids=lambda value: value)
+def test_it_is_installed_from_the_form_to_connected(
+    slug, key, partner, owner, account, settings, private_key
+):
+    cache.clear()
+    provider = Provider(slug, key)
+    manifest, method = provider.manifest, provider.method
+    if partner == "leaves everything blank" and not manifest.partner_properties:
+        return
+    settings.STAND_IN_ORIGINS = {"https://*": provider.server.origin, "tcp://*": provider.server.origin}
+    row = Installation.objects.create(partner=owner.partner, account=account, connector=slug)
+    with provider.server:
+        walk = Walk(owner, row, provider, private_key)
+        if partner == "stores everything":
+            walk.stores()
+        walk.chooses()
+        due = [
+            p for p in manifest.properties_for(key) if p.level == "partner" and p.required and not p.default
+        ]
+        if partner == "leaves everything blank" and due:
+            page = owner.client.get(f"{walk.base}details/", follow=True)
+            assert "has to finish something first" in page.content.decode()
+            walk.stores()
+            ConnectorSettings.objects.get().set_values({}, "")
+        names = walk.asked()
+        answered = walk.enters(names) if names or not method.is_interactive else None
+        if method.is_interactive:
+            answered = walk.consents()
+        where = walk.follows(answered)
+        problem = "" if where.endswith("/done/") else owner.client.get(where, follow=True).content.decode()
+        told = " ".join(re.findall(r"<h1>(.*?)</h1>|<pre>(.*?)</pre>", problem, re.DOTALL).__str__().split())
+        assert where.endswith("/done/"), f"{where}\n{told}\nstrays: {provider.strays}"
+    assert provider.strays == []
+    if method.is_oauth:
+        token_request_is_right(walk)
+    if manifest.verification.type == "http":
+        assert len(provider.verified) == 1
+        assert provider.samples.request.differences(provider.verified[0]) == []
+    row.refresh_from_db()
+    assert row.status == Status.CONNECTED
+    assert "Connected" in owner.client.get(f"/installations/{row.pk}/").content.decode()
+    nothing_in_clear(walk, row)
+
+
+def nothing_in_clear(walk: Walk, row: Installation) -> None:
+    """Each secret that was entered is sealed or gone; one that was for one time only is gone."""
+    kept = json.dumps([row.values, CredentialVersion.objects.get(installation=row).token])
+    for prop in walk.manifest.properties_for(walk.method.key):
+        if prop.one_time:
+            assert walk.values[prop.name] not in kept
+    public = json.dumps([row.stored, row.discovered, row.external_account_id, row.external_account_name])
+    for prop in walk.manifest.properties:
+        if prop.is_secret and len(walk.values[prop.name]) > 8:
+            assert walk.values[prop.name] not in public
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("slug", sorted({slug for slug, _ in WAYS}))
+def test_its_pages_can_be_looked_at(slug, owner):
+    connector = registry.get(slug)
+    for tab in ("", "settings/", "guide/"):
+        page = owner.client.get(f"/connectors/library/{slug}/{tab}")
+        assert page.status_code == 200
+        assert connector.name in page.content.decode()
+    assert owner.client.get(f"/connectors/logo/{slug}.svg").status_code == 200
+    for audience in ("partner", "customer"):
+        assert connector.guide.half(audience), f"guide.md has no half for the {audience}"
+    for prop in connector.manifest.properties:
+        if prop.level != "system" and not prop.fallback:
+            assert prop.help_anchors, f"{prop.name} leads to no section of the guide"
