@@ -24,6 +24,8 @@ _TAGS = {
     "strong",
     "em",
     "code",
+    "pre",
+    "h3",
     "a",
     "table",
     "thead",

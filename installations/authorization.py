@@ -162,7 +162,7 @@ def answer(request: HttpRequest, registration_id: UUID) -> AuthorizationRequest:
     setup.auth_method = row.auth_method
     method = manifest.method(setup.auth_method)
     client = registration(manifest, partner, setup)
-    code = _single(request, "code", 4096)
+    code = _single(request, method.code_param, 4096)
     try:
         _check_issuer(request, method.issuer)
         if "error" in request.GET:

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
-from connectors.manifest import Manifest
+from connectors.manifest import Manifest, holds
 from connectors.manifest.vocabulary import names_in
 
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?", re.IGNORECASE)
@@ -40,6 +40,9 @@ def resolve(
     for prop in manifest.properties_for(auth_method):
         stored = partner.get(prop.name, "") if prop.level in ("partner", "partner_else_account") else ""
         values[prop.name] = stored or given.get(prop.name) or prop.constant or prop.default
+    for prop in manifest.properties_for(auth_method):
+        if not holds(prop.visible_if, values):
+            values[prop.name] = ""
     if discovery := manifest.discovery:
         values[discovery.property] = given.get(discovery.property, "")
     for prop in manifest.properties_for(auth_method):

@@ -68,6 +68,7 @@ class Caller:
         ok: str = "",
         error: str = "",
         rejected: tuple[str, ...] = (),
+        rejected_status: tuple[int, ...] = (),
     ) -> Any:
         """The answer's JSON, None where it is none. Raises ProblemError for whatever says that it failed."""
         code = response.status_code
@@ -78,7 +79,7 @@ class Caller:
         said = at(data, error) if error else None
         failed = bool(said) or (bool(ok) and at(data, ok) is False)
         words = self.words(f"status {code}", data, said)
-        if code == 401 or (failed and str(said) in rejected):
+        if code == 401 or code in rejected_status or (failed and str(said) in rejected):
             raise ProblemError("credential_rejected", words=words)
         if code == 403:
             raise ProblemError("permission_missing", words=words)
@@ -154,7 +155,12 @@ def _who(caller: Caller, known: dict[str, str]) -> Any:
         request["headers"].setdefault("Content-Type", _CONTENT_TYPES[verification.body_format])
     response = caller.call(verification.url, known, **request)
     data = caller.read(
-        response, verification.status, verification.ok, verification.error, verification.rejected
+        response,
+        verification.status,
+        verification.ok,
+        verification.error,
+        verification.rejected,
+        verification.rejected_status,
     )
     if verification.success_pattern:
         text = response.content.decode("utf-8", "replace")

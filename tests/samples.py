@@ -5,6 +5,7 @@ of the manifest's properties filled in by hand: a request line with the whole ad
 matter, a blank line, the body. `*` stands for what differs each time. samples/<auth method>.json (or .xml,
 .txt) is a documented answer; token.json, discovery.json, lookup-<property>.json, account_name.json and
 callback.json (the parameters of the answer about consent) stand beside it where the provider has them.
+token.http is the token request, where the manifest writes it itself (`token_body`); the code is "test-code".
 A file named for the auth method's key comes before one named `verification`.
 """
 
@@ -79,6 +80,12 @@ class Samples:
     def request(self) -> Expected:
         path = self.file(f"{self.method}.http", "verification.http")
         assert path, f"{self.folder}/verification.http is missing: the request as the provider documents it"
+        return Expected.read(path)
+
+    @property
+    def token_request(self) -> Expected:
+        path = self.file(f"{self.method}-token.http", "token.http")
+        assert path, f"{self.folder}/token.http is missing: the token request as the provider documents it"
         return Expected.read(path)
 
     @property

@@ -146,7 +146,7 @@ class Walk:
             assert name in asked, name
         back = urlsplit(asked["redirect_uri"]).path
         said = self.provider.samples.json("callback", {})
-        return self.browser.get(back, {"code": "test-code", "state": asked["state"], **said})
+        return self.browser.get(back, {method.code_param: "test-code", "state": asked["state"], **said})
 
     def follows(self, answered) -> str:
         """To the end, choosing the first of each list; the last address."""
@@ -165,6 +165,10 @@ class Walk:
 def token_request_is_right(walk: Walk) -> None:
     """Where RFC 6749 and the manifest want it: the grant, who asks, and with what."""
     method, (request,) = walk.method, walk.provider.tokens
+    if method.token_body:
+        documented = walk.provider.samples.token_request
+        assert documented.differences(request) == []
+        return
     sent = request.body.decode() or urlsplit(request.target).query
     form = json.loads(sent) if method.token_request_format == "json" else dict(parse_qsl(sent))
     assert form["grant_type"] == GRANTS[method.type]

@@ -27,6 +27,10 @@ RESERVED = {
 }
 
 
+# What OAuth itself fills in.
+GRANTED = {"access_token", "code", "code_verifier", "redirect_uri"}
+
+
 class Injection(Part):
     """Where the credential goes in every request to the provider."""
 
@@ -138,6 +142,10 @@ class _TokenMethod(_Method):
     )
     token_request_format: Literal["form", "json"] = "form"
     token_params: dict[str, Filled] = {}
+    token_headers: dict[str, Filled] = {}
+    # The whole JSON of the request, for endpoints that know no parameters of RFC 6749; besides the
+    # properties it may name code, code_verifier and redirect_uri.
+    token_body: Filled = ""
     token_response: TokenResponse = TokenResponse()
     client_id: Filled = "${client_id}"
     client_secret: Filled = "${client_secret}"
@@ -151,6 +159,8 @@ class _TokenMethod(_Method):
     def _overrides_nothing(self) -> Self:
         if taken := sorted(RESERVED & set(self.token_params)):
             raise ValueError(f"token_params cannot set {taken[0]}: the request says it itself")
+        if self.token_body and (self.token_params or self.token_request_format != "json"):
+            raise ValueError("token_body is the whole request, in JSON: no token_params beside it")
         return self
 
     @property
@@ -162,7 +172,8 @@ class _TokenMethod(_Method):
         client = (self.client_id,)
         if self.token_endpoint_auth_method != "none":
             client = (self.client_id, self.client_secret)
-        return (*super().templates, *self.urls, *self.token_params.values(), *client)
+        request = (*self.token_params.values(), *self.token_headers.values(), self.token_body)
+        return (*super().templates, *self.urls, *request, *client)
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -178,6 +189,8 @@ class AuthorizationCode(_TokenMethod):
     authorization_params: dict[str, Filled] = {}
     token_request_method: Literal["POST", "GET"] = "POST"
     send_response_type: bool = True
+    # The parameter of the answer that holds the code.
+    code_param: Name = "code"
     no_pkce: Text | Literal[""] = ""
     # RFC 9207: compared with `iss` of the answer, as plain text, where both are there.
     issuer: str = ""
@@ -248,4 +261,4 @@ AuthMethod = Annotated[
 
 def values_of(method: AuthMethod) -> set[str]:
     """The placeholders that this method uses, `access_token` apart."""
-    return names_in(*method.templates) - ({"access_token"} if method.is_oauth else set())
+    return names_in(*method.templates) - (GRANTED if method.is_oauth else set())

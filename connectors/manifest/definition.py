@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from connectors.manifest.auth_methods import AuthMethod, values_of
+from connectors.manifest.auth_methods import GRANTED, AuthMethod, values_of
 from connectors.manifest.properties import Property
 from connectors.manifest.verification import Discovery, Verification
 from connectors.manifest.vocabulary import (
@@ -58,8 +58,8 @@ class Manifest(Part):
                     raise ValueError(f"the {what} {value!r} stands here twice")
         for method in self.auth_methods:
             own = {prop.name for prop in self.properties_for(method.key)}
-            if method.is_oauth and "access_token" in own:
-                raise ValueError(f"the property 'access_token' would hide the token of {method.key!r}")
+            if method.is_oauth and (hidden := sorted(own & GRANTED)):
+                raise ValueError(f"the property {hidden[0]!r} would hide what {method.key!r} obtains")
         for prop in self.properties:
             if stray := set(prop.auth_methods) - set(keys):
                 raise ValueError(

@@ -29,6 +29,8 @@ class HttpVerification(Part):
     body: Filled = ""
     body_format: Literal["json", "form", "xml"] = "json"
     status: tuple[int, ...] = (200,)
+    # Besides 401: what this call answers to a credential that does not work.
+    rejected_status: tuple[int, ...] = ()
     # In an answer that says with status 200 that it is an error: what must not be false, and the codes
     # that mean the credential.
     ok: Path | Literal[""] = ""

@@ -1,6 +1,7 @@
 """One request to a token endpoint (RFC 6749, section 3.2), whatever the grant."""
 
 import json
+from functools import partial
 from urllib.parse import quote
 
 from django.utils import timezone
@@ -8,10 +9,12 @@ from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth2Session
 
 from connectors.manifest import AuthMethod
+from connectors.manifest.auth_methods import GRANTED
+from connectors.manifest.vocabulary import names_in
 from console import http
 from installations.auth.token import Token
 from installations.auth.token_response import TokenError, parse
-from installations.values import fill, fill_url
+from installations.values import fill, fill_body, fill_url
 
 
 class Client:
@@ -38,7 +41,10 @@ class Client:
         """
         requested_at = timezone.now()
         parsed: list[Token] = []
-        hidden = (self.client_secret, *secrets)
+        granted = {name: value for name, value in parameters.items() if name in GRANTED}
+        filled = {**self.values, "redirect_uri": self.session.redirect_uri or "", **granted}
+        in_body = names_in(self.method.token_body) - {"redirect_uri"}
+        hidden = (self.client_secret, *secrets, *(filled[name] for name in in_body))
 
         def read(response):
             token = parse(
@@ -56,13 +62,17 @@ class Client:
 
         # Not registered: those of an earlier request would stay.
         self.session.compliance_hook["access_token_response"] = {read}
-        if self.method.token_request_format == "json":
+        if self.method.token_body:
+            body = fill_body(self.method.token_body, filled, "json")
+            self.session.compliance_hook["access_token_request"] = {partial(_as_written, body)}
+        elif self.method.token_request_format == "json":
             self.session.compliance_hook["access_token_request"] = {_as_json}
         extra = {name: fill(text, self.values) for name, text in self.method.token_params.items()}
+        headers = {name: fill(text, self.values) for name, text in self.method.token_headers.items()}
         try:
             self.session.fetch_token(
                 fill_url(self.method.token_endpoint, self.values),
-                headers={"Accept": "application/json"},
+                headers={"Accept": "application/json", **headers},
                 **self._identity(),
                 **{name: value for name, value in extra.items() if value},
                 **parameters,
@@ -85,3 +95,7 @@ class Client:
 
 def _as_json(url: str, headers: dict, request: dict):
     return url, headers, {"json": request["data"]}
+
+
+def _as_written(body: str, url: str, headers: dict, request: dict):
+    return url, {**headers, "Content-Type": "application/json"}, {"data": body.encode()}
