@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import slugify
 from markdown_it import MarkdownIt
 
+SIZE_LIMIT = 256 * 1024
 _markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
 _TAGS = {
     "p",

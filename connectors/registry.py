@@ -1,16 +1,20 @@
 """Which connectors there are: the folders of CONNECTOR_LIBRARIES, read once for each process."""
 
-from functools import cache, cached_property
+import re
+from functools import cache, cached_property, lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
 from django.conf import settings
+from django.urls import reverse
 
-from connectors import guide
+from connectors import guide, logo
 from connectors.manifest import BadManifest, Manifest, load, parse
-from connectors.monogram import monogram
 from connectors.search import Index
+
+# How the keys of partners' own connectors begin; the library has none of them.
+CUSTOM = "custom-"
 
 
 class Files(NamedTuple):
@@ -39,6 +43,11 @@ class Connector:
         """SHA-256 of the slug and the files: the name of this release, 64 hex characters."""
         parts = (self.slug.encode(), self.files.manifest.encode(), self.files.guide.encode(), self.files.logo)
         return sha256(b"".join(len(part).to_bytes(8, "big") + part for part in parts)).hexdigest()
+
+    @property
+    def logo_url(self) -> str:
+        """Where it is shown; another logo has another address."""
+        return reverse("connector-logo", args=[self.slug, self.digest])
 
     @property
     def categories(self) -> list[str]:
@@ -71,27 +80,38 @@ _WAYS = {
 
 def read(folder: Path) -> Connector:
     """The connector of a folder, checked as a whole. Raises BadManifest."""
-    drawn = folder / "logo.svg"
+    picture = folder / "logo.svg"
     definition = load(folder)
     try:
         manifest = (folder / "manifest.toml").read_text(encoding="utf-8")
         text = (folder / "guide.md").read_text(encoding="utf-8")
-        logo = drawn.read_bytes() if drawn.exists() else b""
+        drawn = picture.read_bytes() if picture.exists() else b""
     except (OSError, UnicodeDecodeError) as error:
         raise BadManifest(f"{folder}: {error}") from error
-    return _assembled(definition, Files(manifest, text, logo))
+    return _assembled(definition, Files(manifest, text, drawn))
 
 
-def made_of(slug: str, files: Files) -> Connector:
+@lru_cache(maxsize=1000)
+def made(slug: str, files: Files) -> Connector:
     """The connector of these files. Raises BadManifest."""
     return _assembled(parse(files.manifest, slug=slug), files)
 
 
+def with_version(files: Files, version: str) -> Files:
+    """The same, calling itself by another version."""
+    line = re.compile(r"^version\s*=.*$", re.MULTILINE)
+    return files._replace(manifest=line.sub(f'version = "{version}"', files.manifest, count=1))
+
+
 def _assembled(definition: Manifest, files: Files) -> Connector:
     """Without a logo the connector's initials are drawn."""
+    if len(files.guide) > guide.SIZE_LIMIT:
+        raise BadManifest(f"guide.md: {len(files.guide):,} characters; at most {guide.SIZE_LIMIT:,} are read")
     _check_anchors(definition, guide.Guide(files.guide))
+    if files.logo and (fault := logo.fault(files.logo)):
+        raise BadManifest(f"logo.svg: {fault}")
     if not files.logo:
-        files = files._replace(logo=monogram(definition.slug, definition.name))
+        files = files._replace(logo=logo.monogram(definition.slug, definition.name))
     return Connector(definition, files)
 
 
@@ -117,6 +137,8 @@ def all() -> Library:
         except OSError as error:
             raise BadManifest(f"{library}: {error}") from error
         for folder in folders:
+            if folder.name.startswith(CUSTOM):
+                raise BadManifest(f"{folder}: names with {CUSTOM} are for the connectors that partners make")
             found[folder.name] = read(folder)
     return Library(sorted(found.items(), key=lambda item: item[1].name.lower()))
 

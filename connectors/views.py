@@ -7,7 +7,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_GET, require_http_methods, require_safe
 
-from connectors import registry
+from connectors import catalogue, registry, releases
 from connectors.forms import SettingsForm
 from connectors.manifest import json_schema
 from connectors.models import ConnectorSettings, completeness
@@ -17,8 +17,8 @@ from console.tenancy import partner_member
 PAGE_SIZE = 50
 
 
-def _connector(slug: str) -> registry.Connector:
-    if found := registry.get(slug):
+def _entry(request: HttpRequest, slug: str) -> catalogue.Entry:
+    if found := catalogue.entry(request.principal, slug):
         return found
     raise Http404(f"no connector {slug}")
 
@@ -38,14 +38,16 @@ def library(request: HttpRequest) -> HttpResponse:
     def state_of(connector: registry.Connector) -> str:
         return completeness(connector.manifest, stored.get(connector.slug, {}))
 
-    found = registry.search(text)
+    found = catalogue.search(request.principal, text)
     only, category = request.GET.get("configured", ""), request.GET.get("category", "")
     if category:
-        found = [connector for connector in found if category in connector.manifest.categories]
+        found = [entry for entry in found if category in entry.connector.manifest.categories]
+    if only == "own":
+        found = [entry for entry in found if entry.custom]
     if only in ("complete", "partial", "empty"):
-        found = [connector for connector in found if state_of(connector) == only]
+        found = [entry for entry in found if state_of(entry.connector) == only]
     page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
-    page.object_list = [(connector, state_of(connector)) for connector in page.object_list]
+    page.object_list = [(entry, state_of(entry.connector)) for entry in page.object_list]
     return render(
         request,
         "connectors/library.html",
@@ -63,13 +65,15 @@ def library(request: HttpRequest) -> HttpResponse:
 @require_safe
 @partner_member
 def overview(request: HttpRequest, slug: str) -> HttpResponse:
-    connector = _connector(slug)
+    entry = _entry(request, slug)
+    connector = entry.connector
     settings = _settings(request, connector)
     return render(
         request,
         "connectors/overview.html",
         {
             "connector": connector,
+            "custom": entry.custom,
             "settings": settings,
             "completeness": completeness(connector.manifest, settings.stored),
             "methods": [
@@ -84,7 +88,8 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @partner_member
 def settings_tab(request: HttpRequest, slug: str) -> HttpResponse:
-    connector = _connector(slug)
+    entry = _entry(request, slug)
+    connector = entry.connector
     settings = _settings(request, connector)
     form = SettingsForm(
         request.POST if request.method == "POST" else None, manifest=connector.manifest, settings=settings
@@ -104,7 +109,14 @@ def settings_tab(request: HttpRequest, slug: str) -> HttpResponse:
     return render(
         request,
         "connectors/settings.html",
-        {"connector": connector, "settings": settings, "form": form, "sections": sections, "tab": "settings"},
+        {
+            "connector": connector,
+            "custom": entry.custom,
+            "settings": settings,
+            "form": form,
+            "sections": sections,
+            "tab": "settings",
+        },
         status=422 if form.errors else 200,
     )
 
@@ -112,7 +124,8 @@ def settings_tab(request: HttpRequest, slug: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @partner_member
 def remove_value(request: HttpRequest, slug: str, name: str) -> HttpResponse:
-    connector = _connector(slug)
+    entry = _entry(request, slug)
+    connector = entry.connector
     settings = _settings(request, connector)
     if name not in settings.stored:
         raise Http404(f"nothing stored as {name}")
@@ -124,14 +137,21 @@ def remove_value(request: HttpRequest, slug: str, name: str) -> HttpResponse:
     return render(
         request,
         "connectors/remove_value.html",
-        {"connector": connector, "label": label, "stored": settings.stored[name], "tab": "settings"},
+        {
+            "connector": connector,
+            "custom": entry.custom,
+            "label": label,
+            "stored": settings.stored[name],
+            "tab": "settings",
+        },
     )
 
 
 @require_safe
 @partner_member
 def guide_tab(request: HttpRequest, slug: str) -> HttpResponse:
-    connector = _connector(slug)
+    entry = _entry(request, slug)
+    connector = entry.connector
     settings = _settings(request, connector)
     values = {"redirect_uri": settings.redirect_uri, "partner": request.partner.name}
     halves = [
@@ -145,7 +165,9 @@ def guide_tab(request: HttpRequest, slug: str) -> HttpResponse:
         ),
     ]
     return render(
-        request, "connectors/guide.html", {"connector": connector, "halves": halves, "tab": "guide"}
+        request,
+        "connectors/guide.html",
+        {"connector": connector, "custom": entry.custom, "halves": halves, "tab": "guide"},
     )
 
 
@@ -159,8 +181,11 @@ def schema(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 @cache_control(public=True, max_age=86400)
-def logo(request: HttpRequest, slug: str) -> HttpResponse:
+def logo(request: HttpRequest, slug: str, digest: str) -> HttpResponse:
     """Public: the customer's pages show it too. As an image only, so that no script in it runs."""
-    response = HttpResponse(_connector(slug).files.logo, content_type="image/svg+xml")
+    connector = releases.find(slug, digest) or catalogue.draft_of(request.user, slug)
+    if connector is None:
+        raise Http404(f"no connector {slug}")
+    response = HttpResponse(connector.files.logo, content_type="image/svg+xml")
     response["Content-Security-Policy"] = "default-src 'none'; sandbox"
     return response

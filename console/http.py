@@ -8,7 +8,6 @@ body, no redirects, https only, and an address that was checked is the address t
 import fnmatch
 import http.client
 import io
-import ipaddress
 import socket
 import threading
 import time
@@ -27,38 +26,28 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.poolmanager import PoolManager
 
+from console.addresses import is_public
+
 DEADLINE_SECONDS = 20.0
 CONNECT_SECONDS = 5.0
 BODY_LIMIT = 64 * 1024
-# Of one answer as it comes over the wire, its headers and everything before them included.
-WIRE_LIMIT = 256 * 1024
+# Of one answer as it comes over the wire: what its headers and everything before them may add.
+WIRE_MARGIN = 192 * 1024
 # Requests under way at once in this process: to all, and to one host, so that a slow one leaves room.
 AT_ONCE, AT_ONCE_TO_ONE = 12, 8
 PATIENCE_SECONDS = 1.0
 PORTS = {443, 8443}
 
-# Allowed is only what is globally routable and not set aside for something else; a list of what is
-# forbidden always misses one (IANA IPv4 and IPv6 Special-Purpose Address Registries).
-_IPV4_SPECIAL = [
-    ipaddress.ip_network(network)
-    for network in (
-        # In parts set aside, and read differently by different versions of Python.
-        "192.0.0.0/24",
-        "192.31.196.0/24",
-        "192.52.193.0/24",
-        "192.88.99.0/24",
-        "192.175.48.0/24",
-        "224.0.0.0/4",
-        "240.0.0.0/4",
-    )
-]
-_IPV6_GLOBAL = ipaddress.ip_network("2000::/3")
-_IPV6_SPECIAL = [
-    ipaddress.ip_network(network)
-    for network in ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20")
-]
 
-_deadline = threading.local()
+class _Limits(threading.local):
+    """Of the request that this thread is sending: until when, and how much has come of how much."""
+
+    at = 0.0
+    wire = 0
+    limit = BODY_LIMIT
+
+
+_now = _Limits()
 _look_ups = ThreadPoolExecutor(max_workers=64, thread_name_prefix="look-up")
 
 
@@ -68,14 +57,6 @@ class Unreachable(Exception):
     def __init__(self, kind: str, why: str):
         super().__init__(why)
         self.kind = kind
-
-
-def is_public(address: str) -> bool:
-    """Whether we may connect to this IPv4 or IPv6 address."""
-    ip = ipaddress.ip_address(address)
-    if ip.version == 6:
-        return ip in _IPV6_GLOBAL and not any(ip in network for network in _IPV6_SPECIAL)
-    return ip.is_global and not any(ip in network for network in _IPV4_SPECIAL)
 
 
 def stand_in(url: str) -> str | None:
@@ -94,7 +75,7 @@ def browser_url(url: str) -> str:
 
 
 def _remaining() -> float:
-    remaining = _deadline.at - time.monotonic()
+    remaining = _now.at - time.monotonic()
     if remaining <= 0:
         raise TimeoutError("the deadline has passed")
     return remaining
@@ -107,9 +88,9 @@ class _DeadlineIO(socket.SocketIO):
         self._sock.settimeout(_remaining())
         size = super().readinto(buffer)
         # Here and not at the body: some of what a server may send never becomes one.
-        _deadline.wire += size or 0
-        if _deadline.wire > WIRE_LIMIT:
-            raise Unreachable("too_large", f"more than {WIRE_LIMIT} bytes")
+        _now.wire += size or 0
+        if _now.wire > _now.limit + WIRE_MARGIN:
+            raise Unreachable("too_large", f"more than {_now.limit + WIRE_MARGIN} bytes")
         return size
 
 
@@ -197,7 +178,7 @@ class _Adapter(HTTPAdapter):
         if target := stand_in(request.url):
             request.headers["Host"] = urlsplit(request.url).netloc
             request.url = target
-        _deadline.at, _deadline.wire = time.monotonic() + DEADLINE_SECONDS, 0
+        _now.at, _now.wire = time.monotonic() + DEADLINE_SECONDS, 0
         with _room(urlsplit(request.url).netloc):
             return self._send(request, **kwargs)
 
@@ -214,7 +195,7 @@ class _Adapter(HTTPAdapter):
         except (requests.exceptions.SSLError, urllib3.exceptions.SSLError) as error:
             raise Unreachable("tls", "the certificate is not valid") from error
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            late = time.monotonic() >= _deadline.at or isinstance(error, requests.Timeout)
+            late = time.monotonic() >= _now.at or isinstance(error, requests.Timeout)
             raise Unreachable("timeout" if late else "connection", type(error).__name__) from error
         return response
 
@@ -223,9 +204,9 @@ class _Adapter(HTTPAdapter):
         # Small pieces: one piece of a compressed bomb grows a thousandfold before we see its size.
         for piece in response.raw.stream(4096, decode_content=True):
             body += piece
-            if len(body) > BODY_LIMIT:
+            if len(body) > _now.limit:
                 response.close()
-                raise Unreachable("too_large", f"more than {BODY_LIMIT} bytes")
+                raise Unreachable("too_large", f"more than {_now.limit:,} bytes")
         return body
 
 
@@ -279,8 +260,9 @@ def send(
     method: str = "GET",
     headers: dict[str, str] | None = None,
     data: bytes | None = None,
+    limit: int = BODY_LIMIT,
 ) -> requests.Response:
-    """Send a request for a small answer, signed as a whole. Redirects are answers like any other.
+    """Send a request, signed as a whole; the answer may have `limit` bytes. Redirects are answers as well.
 
     Raises Unreachable.
     """
@@ -290,15 +272,18 @@ def send(
         sign(prepared)
         # A signature is text that was never looked at: what is no header must not become two.
         prepared.prepare_headers(prepared.headers)
+        _now.limit = limit
         return _session.send(prepared, allow_redirects=False)
     except requests.RequestException as error:
         # An address or a header that cannot be sent at all.
         raise Unreachable("connection", type(error).__name__) from error
+    finally:
+        _now.limit = BODY_LIMIT
 
 
 def knock(host: str, port: int) -> None:
     """Open a connection to a public address and close it. Raises Unreachable, OSError."""
-    _deadline.at = time.monotonic() + CONNECT_SECONDS
+    _now.at = time.monotonic() + CONNECT_SECONDS
     if target := stand_in(f"tcp://{host}:{port}"):
         parts = urlsplit(target)
         socket.create_connection((parts.hostname, parts.port), timeout=CONNECT_SECONDS).close()

@@ -36,7 +36,13 @@ def navigation(request: HttpRequest) -> dict:
     ]
     return {
         "navigation": [
-            (group, [(title, url, path.startswith(url)) for title, url in entries])
+            (
+                group,
+                [
+                    (title, url, path.startswith((url, url.replace("library/", "add/"))))
+                    for title, url in entries
+                ],
+            )
             for group, entries in groups
         ],
         "partner": getattr(request, "partner", None),

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from django.db import transaction
 from django.utils import timezone
 
-from connectors import registry, releases
+from connectors import releases
+from connectors.authoring import drafts
 from connectors.manifest import Manifest, Property
 from connectors.models import ConnectorSettings
 from console.models import Event
@@ -36,7 +37,7 @@ def begin(installation: Installation, principal: Principal) -> Setup:
             return found
         setup = Setup(partner_id=row.partner_id, installation=row, auth_method=row.auth_method)
         setup.setup_link_id = principal.setup_link_id
-        if today := registry.get(row.connector):
+        if today := row.current:
             setup.release_id = releases.keep(today)
         setup.values, setup.stored = row.values, row.stored
         setup.save()
@@ -277,6 +278,8 @@ def _finish(
         row.status, row.problem = Status.CONNECTED, ""
         row.connected_by, row.connected_at, row.last_worked_at = principal.actor, now, now
         row.save()
+        if row.is_tryout:
+            drafts.note_tried(row.partner_id, row.connector, row.release_id)
         setup.finished_at, setup.values, setup.stored, setup.token, setup.found = now, None, {}, None, {}
         setup.save()
         if link:

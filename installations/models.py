@@ -13,7 +13,7 @@ from django.db import connections, models, transaction
 from django.urls import reverse
 from django.utils import timezone
 
-from connectors import registry, releases
+from connectors import catalogue, releases
 from connectors.models import StoredValues
 from connectors.registry import Connector
 from console import crypto
@@ -48,7 +48,7 @@ class InstallationQuerySet(TenantQuerySet):
 
     def behind(self, connector: Connector) -> "InstallationQuerySet":
         """Rows made with another release of this connector than today's."""
-        rows = self.filter(connector=connector.slug, release__isnull=False)
+        rows = self.filter(connector=connector.slug, release__isnull=False, is_tryout=False)
         return rows.exclude(release_id=connector.digest)
 
     def connectors(self, principal: Principal) -> list[str]:
@@ -89,6 +89,8 @@ class Installation(PartnerOwned, StoredValues):
         blank=True, max_length=1000, help_text="Optional. Only your company sees it."
     )
     status = models.CharField(max_length=30, choices=Status.choices, default=Status.NOT_SET_UP)
+    # Made to try a draft of the connector out; of no customer.
+    is_tryout = models.BooleanField("try-out", default=False, editable=False)
     # The release that it was made with, until it is upgraded.
     release = models.ForeignKey("connectors.Release", models.PROTECT, null=True, editable=False)
     # A code of console.problems, for the states that have a reason.
@@ -147,9 +149,15 @@ class Installation(PartnerOwned, StoredValues):
         return releases.find(self.connector, self.release_id)
 
     @property
+    def current(self) -> Connector | None:
+        """What a setup that begins now is for: today's release, for a try-out the draft."""
+        find = catalogue.draft if self.is_tryout else catalogue.get
+        return find(self.partner_id, self.connector)
+
+    @property
     def newer(self) -> Connector | None:
         """Today's release of its connector, where it is another one."""
-        current = registry.get(self.connector)
+        current = self.current
         return current if current and self.release_id and current.digest != self.release_id else None
 
     @property

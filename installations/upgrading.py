@@ -1,6 +1,6 @@
 """From the release that an installation was made with to today's, where nobody need be asked."""
 
-from connectors import registry, releases
+from connectors import releases
 from connectors.manifest import Manifest, holds
 from connectors.models import ConnectorSettings
 from console.models import Event
@@ -12,7 +12,7 @@ from installations.models import Installation
 
 def upgrade(installation: Installation, partner: ConnectorSettings, principal: Principal) -> None:
     """Let it go on by today's release. Raises ProblemError: connector_gone, upgrade_needs_setup."""
-    today = registry.get(installation.connector)
+    today = installation.current
     if today is None:
         raise ProblemError("connector_gone")
     if lacking := what_is_lacking(today.manifest, partner, installation):

@@ -1,7 +1,7 @@
 from django.urls import path, re_path, register_converter
 from django.urls.converters import StringConverter
 
-from installations import callback, entrances, steps, views
+from installations import callback, entrances, steps, tryouts, views
 
 
 class Reference(StringConverter):
@@ -53,6 +53,8 @@ urlpatterns = [
         steps.installation_step,
         name="installation-setup",
     ),
+    path("connectors/library/<slug:slug>/try/", tryouts.try_out, name="connector-try"),
+    path("connectors/library/<slug:slug>/delete/", tryouts.delete_connector, name="connector-delete"),
     # Tokens are 43 characters of base64url; anything else is answered alike, by the same view.
     re_path(r"^s/(?P<token>[^/]+)/$", entrances.open_setup_link, name="setup-link"),
     path("setup/<uuid:link_id>/", steps.setup, name="setup"),

@@ -1,13 +1,12 @@
 """Ask the provider "who am I?": the proof that a credential works, and for which account."""
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from connectors.manifest import AuthMethod, Manifest
-from connectors.manifest.vocabulary import names_in
+from connectors.manifest.vocabulary import matches, names_in
 from console import http
 from console.problems import ProblemError, hide
 from installations.auth import Token, sign
@@ -164,7 +163,7 @@ def _who(caller: Caller, known: dict[str, str]) -> Any:
     )
     if verification.success_pattern:
         text = response.content.decode("utf-8", "replace")
-        if not re.search(verification.success_pattern, text):
+        if not matches(verification.success_pattern, text, anywhere=True):
             raise ProblemError("credential_rejected", words=caller.words(text[:150], None))
     elif data == [] or not isinstance(data, (dict, list)):
         raise ProblemError("provider_answer_unreadable", words=caller.words("the answer holds nothing", None))
@@ -215,7 +214,7 @@ def _discover(caller: Caller) -> dict[str, str]:
             raise AddressUnknown(error.code) from error
     found = found.removeprefix("https://").rstrip("/").lower()
     # What comes back is not trusted: it names the host that gets the credential next.
-    if not re.fullmatch(discovery.pattern, found):
+    if not matches(discovery.pattern, found):
         raise AddressUnknown("the address found has an unexpected form")
     return {discovery.property: found}
 

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from connectors import registry, releases
+from connectors import catalogue, releases
 from connectors.models import ConnectorSettings
 from connectors.registry import Connector
 from console import throttle
@@ -67,7 +67,8 @@ def installations(request: HttpRequest) -> HttpResponse:
     )
     page = pages.get_page(request.GET.get("page"))
     named(page.object_list)
-    used = visible.connectors(request.principal)
+    used, partner = visible.connectors(request.principal), request.principal.partner_id
+    today = catalogue.get(partner, connector) if connector else None
     return render(
         request,
         "installations/list.html",
@@ -77,9 +78,9 @@ def installations(request: HttpRequest) -> HttpResponse:
             "state": state,
             "connector": connector,
             "states": Status.choices,
-            "connectors": [(slug, getattr(registry.get(slug), "name", slug)) for slug in used],
+            "connectors": list(catalogue.names(partner, used).items()),
             "filtered": bool(text or state or connector),
-            "behind": visible.behind(registry.get(connector)).count() if registry.get(connector) else 0,
+            "behind": visible.behind(today).count() if today else 0,
         },
     )
 
@@ -117,11 +118,14 @@ def add(request: HttpRequest) -> HttpResponse:
     if account is None:
         found = accounts.filter(name__icontains=text)[:PAGE_SIZE]
         return render(request, "installations/add_account.html", {"accounts": found, "q": text})
-    connector = registry.get(request.GET.get("connector", ""))
+    connector = catalogue.offered(request.principal, request.GET.get("connector", ""))
     if connector is None:
-        found = registry.search(text)[:PAGE_SIZE]
+        found = catalogue.search(request.principal, text, only_offered=True)[:PAGE_SIZE]
+        connectors = [entry.connector for entry in found]
         return render(
-            request, "installations/add_connector.html", {"account": account, "connectors": found, "q": text}
+            request,
+            "installations/add_connector.html",
+            {"account": account, "connectors": connectors, "q": text},
         )
     new = Installation(partner=request.partner, account=account, connector=connector.slug)
     form = InstallationForm(request.POST if request.method == "POST" else None, instance=new)
@@ -201,7 +205,7 @@ def upgrade(request: HttpRequest, installation_id: UUID) -> HttpResponse:
 @partner_member
 def upgrade_all(request: HttpRequest, slug: str) -> HttpResponse:
     """Every installation of a connector that can go on by today's release without anybody being asked."""
-    connector = registry.get(slug)
+    connector = catalogue.get(request.principal.partner_id, slug)
     if connector is None:
         raise Http404(f"no connector {slug}")
     visible = ConnectorSettings.objects.visible_to(request.principal)

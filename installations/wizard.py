@@ -9,21 +9,14 @@ from dataclasses import dataclass
 
 from django.urls import reverse
 
-from connectors import registry
 from connectors.manifest import AuthMethod, Property, holds
 from connectors.models import ConnectorSettings
-from connectors.registry import Connector
 from console.problems import ProblemError
 from console.tenancy import Principal
 from installations import authorization, connecting
 from installations.auth import Token
 from installations.models import AuthorizationRequest, Installation, Setup, SetupLink, Status
 from installations.values import resolve
-
-
-def begun_with(installation: Installation) -> Connector | None:
-    """The release that a setup which begins now is for: today's, if there is one."""
-    return registry.get(installation.connector) or installation.definition
 
 
 class Walk:
@@ -51,7 +44,8 @@ class Walk:
         self.setup: Setup | None = setup if setup and setup.setup_link_id == principal.setup_link_id else None
         if self.setup:
             self.setup.installation = installation
-        self.connector = self.setup.definition if self.setup else begun_with(installation)
+        today = installation.current or installation.definition
+        self.connector = self.setup.definition if self.setup else today
         if self.connector is None:
             raise ProblemError("connector_gone")
         self.manifest = self.connector.manifest

@@ -114,6 +114,25 @@
     });
   }
 
+  // <form data-check="url">: what the server says of it appears in #checked while it is typed.
+  for (const form of all("form[data-check]")) {
+    let waiting, last = 0;
+    form.addEventListener("input", () => {
+      clearTimeout(waiting);
+      waiting = setTimeout(async () => {
+        const turn = ++last, body = new FormData();
+        for (const [name, value] of new FormData(form)) if (typeof value === "string") body.append(name, value);
+        const response = await fetch(form.dataset.check, { method: "POST", body }).catch(() => null);
+        if (!response?.ok || response.redirected || turn !== last) return;
+        const page = new DOMParser().parseFromString(await response.text(), "text/html");
+        const found = page.querySelector("#checked"), shown = document.querySelector("#checked");
+        if (!found || !shown || turn !== last) return;
+        shown.replaceWith(found);
+        live.textContent = found.querySelector("h2").textContent;
+      }, 400);
+    });
+  }
+
   const closeMenus = (event) => {
     for (const menu of all("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
   };

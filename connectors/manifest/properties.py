@@ -19,6 +19,7 @@ from connectors.manifest.vocabulary import (
     Path,
     Pattern,
     Text,
+    matches,
 )
 
 Format = Literal["", "hostname", "url", "email", "uuid", "integer", "port", "timezone", "pem", "path"]
@@ -181,7 +182,7 @@ class Property(Part):
         """What is wrong with a normalised value, in words for the person who typed it; "" if nothing is."""
         if self.choices and value not in [choice.value for choice in self.choices]:
             return "Choose one of the list."
-        if self.pattern and not re.fullmatch(self.pattern, value):
+        if self.pattern and not matches(self.pattern, value):
             return self.pattern_message or "This value has an unexpected form."
         if self.format in _PATTERNS:
             pattern, message = _PATTERNS[self.format]

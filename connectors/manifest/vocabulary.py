@@ -3,19 +3,31 @@
 Placeholders are those of string.Template, names only: `${host}`. Unknown keys are errors.
 """
 
-import re
 from string import Template
 from typing import Annotated, Literal
 
+import regex
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
 
 def _regular_expression(text: str) -> str:
     try:
-        re.compile(text)
-    except re.error as error:
+        regex.compile(text)
+    except (regex.error, RecursionError, FutureWarning) as error:
         raise ValueError(f"not a regular expression: {error}") from error
     return text
+
+
+def matches(pattern: str, text: str, *, anywhere: bool = False) -> bool:
+    """Whether the text as a whole has this form, or any part of it.
+
+    Some patterns take longer than anybody lives; what takes a quarter of a second has no such form.
+    """
+    try:
+        find = regex.search if anywhere else regex.fullmatch
+        return bool(find(pattern, text, timeout=0.25))
+    except TimeoutError:
+        return False
 
 
 def _template(text: str) -> str:
@@ -27,7 +39,7 @@ def _template(text: str) -> str:
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=50)]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000, strip_whitespace=True)]
-Pattern = Annotated[str, AfterValidator(_regular_expression)]
+Pattern = Annotated[str, StringConstraints(max_length=500), AfterValidator(_regular_expression)]
 # Text with placeholders.
 Filled = Annotated[str, AfterValidator(_template)]
 HttpsUrl = Annotated[str, StringConstraints(pattern=r"^https://[^\s?#@$]+$")]

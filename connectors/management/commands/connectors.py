@@ -7,55 +7,18 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from connectors import registry
+from connectors.authoring import documents, openapi
+from connectors.authoring.beginning import begin
+from connectors.authoring.documents import BadDocument
+from connectors.authoring.sketch import key_for
 from connectors.manifest import BadManifest, json_schema
-
-_MANIFEST = """\
-version = "1.0"
-name = "{name}"
-summary = "What {name} is, in one sentence."
-website = "https://{slug}.example"
-categories = ["developer tools"]
-# The provider's own pages that this was written from.
-source = ["https://{slug}.example/developers"]
-base_url = "https://api.{slug}.example/v1"
-
-[[auth_methods]]
-type = "api_key"
-label = "API Key"
-summary = "You create a key in {name} and paste it here."
-help_anchors = ["create-a-key"]
-inject = {{ headers = {{ Authorization = "Bearer ${{api_key}}" }} }}
-
-[[properties]]
-name = "api_key"
-label = "API Key"
-description = "The key that you created in {name}."
-level = "account"
-help_anchors = ["create-a-key"]
-
-[verification]
-url = "https://api.{slug}.example/v1/me"
-account_id = "id"
-account_name = ["name"]
-"""
-_GUIDE = """\
-# Partner
-
-## Nothing to prepare
-
-Each customer creates a key in {name}; there is nothing to store here.
-
-# Customer
-
-## Create a key
-
-1. Sign in to {name}.
-2. Create a key and copy it.
-"""
 
 
 class Command(BaseCommand):
-    help = "list | validate PATH | schema | new KEY: the connectors, and the form of a manifest."
+    help = (
+        "list | validate PATH | schema | new KEY | import-openapi FILE-OR-URL: "
+        "the connectors, and the form of a manifest."
+    )
 
     def add_arguments(self, parser):
         commands = parser.add_subparsers(dest="command", required=True)
@@ -65,10 +28,17 @@ class Command(BaseCommand):
         commands.add_parser("schema", help="print the JSON Schema of manifest.toml")
         new = commands.add_parser("new", help="begin a connector: a folder with all its files")
         new.add_argument("key")
-        new.add_argument("--into", type=Path, default=settings.CONNECTOR_LIBRARIES[0])
+        described = commands.add_parser("import-openapi", help="begin a connector from an OpenAPI document")
+        described.add_argument("source", metavar="FILE-OR-URL")
+        described.add_argument("--key", default="", help="the folder's name; else it is made of the title")
+        described.add_argument(
+            "--base-url", default="", help="where the API is, if the document does not say"
+        )
+        for command in (new, described):
+            command.add_argument("--into", type=Path, default=settings.CONNECTOR_LIBRARIES[0])
 
     def handle(self, *args, command: str, **options):
-        getattr(self, f"_{command}")(**options)
+        getattr(self, f"_{command.replace('-', '_')}")(**options)
 
     def _list(self, **options):
         for connector in registry.all().values():
@@ -96,20 +66,31 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(json_schema(), indent=2))
 
     def _new(self, key: str, into: Path, **options):
-        folder = into / key
+        self._write(into / key, *begin(key))
+
+    def _import_openapi(self, source: str, key: str, into: Path, base_url: str, **options):
+        is_url = source.startswith("https://")
+        try:
+            data = documents.fetch(source) if is_url else Path(source).read_bytes()
+            sketch = openapi.read(documents.parse(data), url=source if is_url else "", base_url=base_url)
+        except (BadDocument, OSError) as error:
+            raise CommandError(str(error)) from error
+        files = sketch.files()
+        self._write(into / (key or key_for(sketch.name)), files.manifest, files.guide)
+        for note in sketch.notes:
+            self.stdout.write(f"- {note}")
+
+    def _write(self, folder: Path, manifest: str, guide: str) -> None:
+        """Make the folder, unless the library could not read it."""
         if folder.exists():
             raise CommandError(f"{folder} is there already.")
-        texts = {"name": key.replace("-", " ").title(), "slug": key}
-        folder.mkdir(parents=True)
-        (folder / "manifest.toml").write_text(_MANIFEST.format(**texts), encoding="utf-8")
-        (folder / "guide.md").write_text(_GUIDE.format(**texts), encoding="utf-8")
         try:
-            registry.read(folder)
+            registry.made(folder.name, registry.Files(manifest, guide, b""))
         except BadManifest as error:
-            for path in folder.iterdir():
-                path.unlink()
-            folder.rmdir()
             raise CommandError(str(error)) from error
+        folder.mkdir(parents=True)
+        (folder / "manifest.toml").write_text(manifest, encoding="utf-8")
+        (folder / "guide.md").write_text(guide, encoding="utf-8")
         self.stdout.write(
             f"{folder} is there. Check it after each change: manage.py connectors validate {folder}"
         )

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from connectors import registry
 from connectors.manifest import AuthMethod, Manifest
+from connectors.models.custom import CustomConnector
 from console.models import Event
 from console.sealed import SealedField
 from console.tenancy import PartnerOwned, Principal, TenantQuerySet
@@ -46,25 +47,6 @@ class StoredValues(models.Model):
                 values[name] = value
                 stored[name] = {"at": timezone.now().isoformat(timespec="seconds"), "by": actor}
         self.values, self.stored = values or None, stored
-
-
-class Release(models.Model):
-    """A connector as it was when something was installed with it: the library's folder, at that time."""
-
-    # Of what it is made of; the same content is the same release.
-    digest = models.CharField(max_length=64, primary_key=True)
-    connector = models.CharField(max_length=100, db_index=True)
-    version = models.CharField(max_length=9)
-    manifest = models.TextField()
-    guide = models.TextField()
-    logo = models.BinaryField()
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        ordering = ["connector", "-created_at"]
-
-    def __str__(self) -> str:
-        return f"{self.connector} {self.version}"
 
 
 class ConnectorSettingsQuerySet(TenantQuerySet):
@@ -106,9 +88,15 @@ class ConnectorSettings(PartnerOwned, StoredValues):
     def redirect_uri(self) -> str:
         return redirect_uri(self.id)
 
+    @property
+    def _name(self) -> str:
+        if connector := registry.get(self.connector):
+            return connector.name
+        own = CustomConnector.objects.filter(partner_id=self.partner_id, slug=self.connector).first()
+        return own.draft.name if own else self.connector
+
     def change(self, principal: Principal, values: dict[str, Any], **fields: Any) -> bool:
         """Store or remove (None) values and set the other fields, as one change; False if there was none."""
-        connector = registry.get(self.connector)
         with transaction.atomic():
             ConnectorSettings.objects.get_or_create(
                 pk=self.pk, defaults={"partner_id": self.partner_id, "connector": self.connector}
@@ -129,7 +117,7 @@ class ConnectorSettings(PartnerOwned, StoredValues):
             Event.objects.record(
                 "connector_settings.changed",
                 principal,
-                f"Settings of {connector.name if connector else self.connector} were changed",
+                f"Settings of {self._name} were changed",
                 subject=row,
                 stored=kept,
                 removed=removed,

@@ -1,0 +1,79 @@
+"""A connector as a folder, in a ZIP archive: the same form in which the library keeps its own."""
+
+import io
+import zipfile
+import zlib
+
+from connectors import guide, logo
+from connectors.authoring.documents import BadDocument
+from connectors.manifest.loading import SIZE_LIMIT
+from connectors.registry import CUSTOM, Connector, Files
+
+_LIMITS = {"manifest.toml": SIZE_LIMIT, "guide.md": guide.SIZE_LIMIT, "logo.svg": logo.SIZE_LIMIT}
+ARCHIVE_LIMIT = 2 * 1024 * 1024
+MEMBERS_LIMIT = 1000
+
+
+def pack(connector: Connector) -> bytes:
+    """The folder as an archive. A logo that was drawn here is left out."""
+    key = connector.slug.removeprefix(CUSTOM)
+    contents = {
+        "manifest.toml": connector.files.manifest.encode(),
+        "guide.md": connector.files.guide.encode(),
+    }
+    if connector.files.logo != logo.monogram(connector.slug, connector.name):
+        contents["logo.svg"] = connector.files.logo
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in contents.items():
+            # The same folder is the same archive, whenever it is packed.
+            archive.writestr(zipfile.ZipInfo(f"{key}/{name}"), data, zipfile.ZIP_DEFLATED)
+    return stream.getvalue()
+
+
+def unpack(data: bytes) -> tuple[str, Files]:
+    """The folder's name ("" if the files lie at the top) and the files. Raises BadDocument.
+
+    Names serve to find the three files; nothing is written anywhere.
+    """
+    if len(data) > ARCHIVE_LIMIT:
+        raise BadDocument(f"The archive has {len(data):,} bytes; at most {ARCHIVE_LIMIT:,} are read.")
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return _read(archive)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+        raise BadDocument(f"This is no ZIP archive that can be read: {error}.") from error
+
+
+def _read(archive: zipfile.ZipFile) -> tuple[str, Files]:
+    members = archive.infolist()
+    if len(members) > MEMBERS_LIMIT:
+        raise BadDocument(f"The archive has {len(members):,} files; a connector has three, and samples.")
+    manifests = [member.filename for member in members if member.filename.split("/")[-1] == "manifest.toml"]
+    if len(manifests) != 1:
+        found = "holds no manifest.toml" if not manifests else "holds more than one manifest.toml"
+        raise BadDocument(f"The archive {found}. Pack the folder of one connector.")
+    folder = manifests[0].removesuffix("manifest.toml")
+    found = {name: _member(archive, folder + name, limit) for name, limit in _LIMITS.items()}
+    if found["guide.md"] is None:
+        raise BadDocument("The archive holds no guide.md beside its manifest.toml.")
+    texts = {}
+    for name in ("manifest.toml", "guide.md"):
+        try:
+            texts[name] = found[name].decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise BadDocument(f"{name}: byte {error.start} is not UTF-8.") from error
+    key = folder.rstrip("/").rpartition("/")[2]
+    return key, Files(texts["manifest.toml"], texts["guide.md"], found["logo.svg"] or b"")
+
+
+def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes | None:
+    try:
+        with archive.open(name) as member:
+            # What an archive says of its sizes is not believed.
+            data = member.read(limit + 1)
+    except KeyError:
+        return None
+    if len(data) > limit:
+        raise BadDocument(f"{name} has more than {limit:,} bytes.")
+    return data

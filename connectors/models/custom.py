@@ -1,0 +1,96 @@
+"""A partner's own connectors."""
+
+import uuid
+
+from django.db import models
+
+from connectors import registry
+from connectors.models.release import Release
+from console.tenancy import PartnerOwned, TenantQuerySet
+
+
+class CustomConnectorQuerySet(TenantQuerySet):
+    def offered(self) -> "CustomConnectorQuerySet":
+        """Those that can be installed."""
+        return self.filter(live__isnull=False, deprecated_at=None)
+
+
+class CustomConnector(PartnerOwned):
+    """A connector of a partner's own: the draft that is worked on, and the release that is live.
+
+    The draft can always be read: what is wrong with a text is said before it is stored.
+    """
+
+    # Of one partner.
+    AT_MOST = 200
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    slug = models.CharField(max_length=67)
+    manifest = models.TextField()
+    guide = models.TextField()
+    # Empty: its initials are drawn.
+    logo = models.BinaryField(blank=True)
+    live = models.ForeignKey(Release, models.PROTECT, null=True, related_name="+")
+    # The draft that was last connected in a try-out.
+    tried = models.ForeignKey(Release, models.SET_NULL, null=True, related_name="+")
+    tried_at = models.DateTimeField(null=True)
+    deprecated_at = models.DateTimeField(null=True)
+    updated_by = models.CharField(max_length=254)
+    updated_at = models.DateTimeField(auto_now=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = CustomConnectorQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["slug"]
+        constraints = [models.UniqueConstraint(fields=["partner", "slug"], name="one_custom_connector")]
+
+    def __str__(self) -> str:
+        return f"{self.slug} of {self.partner}"
+
+    @property
+    def files(self) -> registry.Files:
+        return registry.Files(self.manifest, self.guide, bytes(self.logo))
+
+    @property
+    def draft(self) -> registry.Connector:
+        return registry.made(self.slug, self.files)
+
+    @property
+    def released(self) -> registry.Connector | None:
+        return self.live.connector_as_it_was() if self.live else None
+
+    @property
+    def state(self) -> str:
+        """draft, changed, live or deprecated."""
+        if self.live is None:
+            return "draft"
+        if self.deprecated_at:
+            return "deprecated"
+        return "live" if self.draft.digest == self.live_id else "changed"
+
+    @property
+    def was_tried(self) -> bool:
+        """Whether the draft, whatever version it calls itself, was connected in a try-out."""
+        if self.tried is None:
+            return False
+        same = registry.with_version(self.files, self.tried.version)
+        return registry.made(self.slug, same).digest == self.tried_id
+
+
+class Publication(PartnerOwned):
+    """One release of a custom connector, made live."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    custom = models.ForeignKey(CustomConnector, models.CASCADE)
+    release = models.ForeignKey(Release, models.PROTECT)
+    # Sentences: in what it differs from the release before it.
+    changes = models.JSONField(default=list)
+    published_by = models.CharField(max_length=254)
+    published_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-published_at"]
+
+    def __str__(self) -> str:
+        return f"{self.release} on {self.published_at:%Y-%m-%d}"
