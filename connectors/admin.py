@@ -1,6 +1,6 @@
 from django.contrib import admin
 
-from connectors.models import ConnectorSettings, Release
+from connectors.models import ConnectorSettings, CustomConnector, Publication, Release
 from console.admin import ReadOnly
 
 
@@ -30,3 +30,23 @@ class Releases(ReadOnly):
     list_filter = ["connector"]
     search_fields = ["connector", "digest"]
     fields = ["connector", "version", "digest", "created_at", "manifest", "guide"]
+
+
+@admin.register(CustomConnector)
+class CustomConnectors(ReadOnly):
+    list_display = ["slug", "partner", "live", "deprecated_at", "updated_by", "updated_at"]
+    list_select_related = ["partner", "live"]
+    list_filter = [("partner", admin.RelatedOnlyFieldListFilter)]
+    search_fields = ["slug", "partner__name", "id"]
+    fields = [*list_display, "tried", "tried_at", "created_at", "manifest", "guide"]
+    show_full_result_count = False
+
+
+@admin.register(Publication)
+class Publications(ReadOnly):
+    list_display = ["custom", "release", "partner", "published_by", "published_at"]
+    list_select_related = ["custom__partner", "release", "partner"]
+    list_filter = [("partner", admin.RelatedOnlyFieldListFilter)]
+    search_fields = ["custom__slug", "partner__name", "release__digest"]
+    fields = [*list_display, "changes"]
+    show_full_result_count = False

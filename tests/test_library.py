@@ -256,7 +256,7 @@ def test_its_pages_can_be_looked_at(slug, owner):
         page = owner.client.get(f"/connectors/library/{slug}/{tab}")
         assert page.status_code == 200
         assert connector.name in page.content.decode()
-    assert owner.client.get(f"/connectors/logo/{slug}.svg").status_code == 200
+    assert owner.client.get(connector.logo_url).status_code == 200
     for audience in ("partner", "customer"):
         assert connector.guide.half(audience), f"guide.md has no half for the {audience}"
     for prop in connector.manifest.properties:

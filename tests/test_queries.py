@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from connectors.models import ConnectorSettings
+from connectors.models import ConnectorSettings, CustomConnector, Publication
 from console.models import Account, Event, Membership, User
 from installations.models import Installation, SetupLink, Status
 from tests import test_tenancy
@@ -61,6 +61,21 @@ def grow(side: Side, by: int) -> None:
     )
     ConnectorSettings.objects.bulk_create(
         ConnectorSettings(partner=partner, connector=f"connector-{uuid.uuid4()}") for _ in range(by)
+    )
+    CustomConnector.objects.bulk_create(
+        CustomConnector(
+            partner=partner,
+            slug=f"custom-{uuid.uuid4().hex}",
+            manifest=side.custom.manifest,
+            guide=side.custom.guide,
+            logo=b"",
+            live_id=side.custom.live_id,
+        )
+        for _ in range(by)
+    )
+    Publication.objects.bulk_create(
+        Publication(partner=partner, custom=side.custom, release_id=side.custom.live_id, published_by="x")
+        for _ in range(by)
     )
     users = User.objects.bulk_create(
         User(email=f"{uuid.uuid4()}@northwind.example", password="!") for _ in range(by)

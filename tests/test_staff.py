@@ -16,7 +16,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from connectors.models import ConnectorSettings, Release
+from connectors.authoring.beginning import begin
+from connectors.models import ConnectorSettings, CustomConnector, Publication, Release
 from console.models import Account, Event, KeyCanary, Membership, Partner, User
 from console.tenancy import Principal
 from installations.models import (
@@ -62,6 +63,15 @@ def make_rows(count: int, staff_user: User, name: str = "Alder Works") -> None:
     Release.objects.bulk_create(
         Release(digest=uuid.uuid4().hex, connector="acme", version=f"1.{number}", logo=b"")
         for number in range(count)
+    )
+    texts = begin("acme")
+    custom = CustomConnector.objects.bulk_create(
+        CustomConnector(partner=partner, slug=f"custom-{number}", manifest=texts[0], guide=texts[1], logo=b"")
+        for number in range(count)
+    )
+    Publication.objects.bulk_create(
+        Publication(partner=partner, custom=row, release=release, published_by="somebody@alder.example")
+        for row, release in zip(custom, Release.objects.order_by("digest"), strict=False)
     )
     users = User.objects.bulk_create(
         User(email=f"person-{number}@{partner.domain}", password="!") for number in range(count)

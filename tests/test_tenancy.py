@@ -20,7 +20,10 @@ from django.test.client import ClientHandler
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
-from connectors.models import ConnectorSettings
+from connectors import registry
+from connectors.authoring import drafts
+from connectors.authoring.beginning import begin as begin_texts
+from connectors.models import ConnectorSettings, CustomConnector
 from console.models import Account, Event, Membership, Partner, User
 from installations import links
 from installations.connecting import begin
@@ -60,6 +63,7 @@ class Side:
     link: SetupLink
     token: str
     reference: str
+    custom: CustomConnector
     # Nothing but another installation of the same partner.
     other: "Side | None" = None
 
@@ -68,7 +72,7 @@ class Side:
         return self.member.partner
 
     def ids(self) -> list[str]:
-        rows = [self.partner, self.account, self.installation, self.link]
+        rows = [self.partner, self.account, self.installation, self.link, self.custom]
         found = [row.pk.hex for row in rows]
         return found + (self.other.ids() if self.other else [])
 
@@ -115,6 +119,10 @@ def of_connector() -> Entry:
     return Entry("members", lambda side: {"slug": SLUG})
 
 
+def of_custom() -> Entry:
+    return Entry("members", lambda side: {"slug": side.custom.slug}, lambda side: {"slug": "custom-nothing"})
+
+
 ROUTES = {
     "home": Entry("members"),
     "healthz": Entry("anybody"),
@@ -137,7 +145,18 @@ ROUTES = {
         lambda side: {"slug": SLUG, "name": "nothing"},
     ),
     "connector-guide": of_connector(),
-    "connector-logo": Entry("anybody", lambda side: {"slug": SLUG}),
+    "connector-definition": of_custom(),
+    "connector-discard": of_custom(),
+    "connector-releases": of_custom(),
+    "connector-publish": of_custom(),
+    "connector-deprecate": of_custom(),
+    "connector-export": of_custom(),
+    "connector-try": of_custom(),
+    "connector-delete": of_custom(),
+    "connector-add": Entry("members"),
+    "connector-add-from": Entry("members", lambda side: {"source": "form"}),
+    "connector-check": Entry("members"),
+    "connector-logo": Entry("anybody", lambda side: {"slug": SLUG, "digest": registry.get(SLUG).digest}),
     "connector-schema": Entry("anybody"),
     "installations": Entry("members"),
     "installation-add": Entry("members"),
@@ -225,7 +244,18 @@ def make_side(member: Person, animal: str, slug: str = SLUG) -> Side:
     token = url.split("/")[-2]
     customer = sharing(Client(HTTP_HOST="console.test"))
     assert customer.get(reverse("setup-link", args=[token])).status_code == 302
-    return Side(member, account, installation, customer, link, token, reference)
+    return Side(member, account, installation, customer, link, token, reference, make_custom(member, slug))
+
+
+def make_custom(member: Person, slug: str) -> CustomConnector:
+    """A connector of the partner's own, live, with a draft that differs."""
+    manifest, guide = begin_texts(f"{member.partner.name.split()[0].lower()}-{slug}")
+    files = registry.Files(manifest, guide, b"")
+    custom = drafts.create(member.principal, f"{member.partner.name.split()[0].lower()}-{slug}", files)
+    drafts.publish(custom, member.principal, "1.0")
+    custom.refresh_from_db()
+    drafts.save(custom, member.principal, files._replace(guide=guide + "\n> A hint.\n"))
+    return custom
 
 
 @dataclass
