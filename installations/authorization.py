@@ -26,7 +26,7 @@ from installations import connecting
 from installations.auth import AuthorizationCode, TokenError
 from installations.connecting import ChoiceNeeded
 from installations.models import AuthorizationRequest, Setup, SetupLink
-from installations.values import BadValue, resolve
+from installations.values import BadValue, fill_scopes, resolve
 from installations.verification import AddressUnknown
 
 log = logging.getLogger("installations.authorization")
@@ -97,8 +97,9 @@ def ask(setup: Setup, principal: Principal, response_for) -> HttpResponse:
     installation.wait_for_consent()
     Event.objects.record("consent.asked", principal, "Consent was asked for", subject=installation)
     try:
+        scopes = fill_scopes(partner.scopes_for(manifest.method(setup.auth_method)), client.values)
         url = _grant(manifest, setup, client).authorization_url(
-            scopes=partner.scopes_for(manifest.method(setup.auth_method)), state=state, code_verifier=verifier
+            scopes=scopes, state=state, code_verifier=verifier
         )
     except BadValue as error:
         raise ProblemError("value_unusable", words=str(error)) from error

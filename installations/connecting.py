@@ -15,7 +15,7 @@ from console.tenancy import Principal
 from installations import verification
 from installations.auth import DIRECT, STATIC, Static, Token, TokenError
 from installations.models import Credential, CredentialVersion, Installation, Setup, SetupLink, Status
-from installations.values import BadValue, resolve
+from installations.values import BadValue, fill_scopes, resolve
 from installations.verification import AddressUnknown, Identity
 
 
@@ -111,7 +111,9 @@ def obtain(
         return Static().obtain(own), kept
     values = resolve(manifest, method.key, partner.values or {}, setup.values or {}, _present(changes))
     try:
-        token = DIRECT[method.type]().obtain(method, values, partner.scopes_for(method), wanted(manifest))
+        token = DIRECT[method.type]().obtain(
+            method, values, fill_scopes(partner.scopes_for(method), values), wanted(manifest)
+        )
     except TokenError as error:
         raise ProblemError(error.code, words=error.words) from error
     except BadValue as error:
@@ -165,6 +167,15 @@ def connect_with_values(
     connect(manifest, partner, setup, token, principal, link)
 
 
+def _known(
+    manifest: Manifest, partner: ConnectorSettings, setup: Setup, token: Token, address: Mapping[str, str]
+) -> dict[str, str]:
+    stored = partner.values or {}
+    return resolve(
+        manifest, setup.auth_method, stored, setup.values or {}, setup.found, token.values, address
+    )
+
+
 def connect(
     manifest: Manifest,
     partner: ConnectorSettings,
@@ -179,9 +190,7 @@ def connect(
     Raises ProblemError; AddressUnknown and ChoiceNeeded after keeping the token for the step that asks.
     """
     method = manifest.method(setup.auth_method)
-    values = resolve(
-        manifest, method.key, partner.values or {}, setup.values or {}, setup.found, token.values, address
-    )
+    values = _known(manifest, partner, setup, token, address)
     try:
         for prop in lookups(manifest, setup):
             offered = verification.options(manifest, method, token, values, prop.lookup)
@@ -190,8 +199,8 @@ def connect(
                 raise ChoiceNeeded
             if not offered:
                 raise ProblemError("nothing_to_choose", words=prop.label)
-            values[prop.name] = offered[0][0]
             setup.set_values({prop.name: offered[0][0]}, principal.actor)
+            values = _known(manifest, partner, setup, token, address)
         identity = verification.verify(manifest, method, token, values)
     except AddressUnknown:
         _keep(setup, token, address_needed=True)

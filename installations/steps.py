@@ -17,6 +17,7 @@ from installations import authorization, connecting, links, verification
 from installations.auth import Token
 from installations.connecting import ChoiceNeeded
 from installations.entrances import console_user, customer
+from installations.values import fill_scopes
 from installations.verification import AddressUnknown
 from installations.wizard import Walk
 
@@ -197,12 +198,17 @@ def consent(request: HttpRequest, walk: Walk) -> HttpResponse:
         return authorization.ask(
             walk.setup, walk.principal, lambda url: HttpResponse(status=303, headers={"Location": url})
         )
-    labels = walk.method.scope_labels
+    labels, known = walk.method.scope_labels, walk.values()
+    scopes = [
+        (shown, labels.get(scope, ""))
+        for scope in walk.settings.scopes_for(walk.method)
+        for shown in fill_scopes([scope], known)
+    ]
     response = page(
         request,
         walk,
         "consent",
-        scopes=[(scope, labels.get(scope, "")) for scope in walk.settings.scopes_for(walk.method)],
+        scopes=scopes,
         anchors=set(walk.method.help_anchors),
     )
     # Browsers hold a form's redirects against form-action as well, and a provider may lead on to the

@@ -6,7 +6,7 @@ address, a header or a body. Each place has its own escaping; a host name takes 
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from string import Template
 from typing import Any
 from urllib.parse import quote
@@ -82,6 +82,15 @@ def fill_url(template: str, values: Mapping[str, str], *, paths: frozenset[str] 
 def fill_body(template: str, values: Mapping[str, str], body_format: str) -> str:
     escape_for = _ESCAPES[body_format]
     return Template(template).substitute({name: escape_for(str(value)) for name, value in values.items()})
+
+
+def fill_scopes(scopes: Iterable[str], values: Mapping[str, str]) -> list[str]:
+    """Each scope filled in. Raises BadValue where one would become two (RFC 6749, section 3.3)."""
+    filled = [Template(scope).safe_substitute(values) for scope in scopes]
+    for scope in filled:
+        if not re.fullmatch(r"[\x21\x23-\x5b\x5d-\x7e]+", scope) or "," in scope:
+            raise BadValue("a scope with a space, a comma or a quote in it")
+    return filled
 
 
 def at(data: Any, path: str) -> Any:

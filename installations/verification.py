@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connectors.manifest import AuthMethod, Manifest
+from connectors.manifest.verification import TcpVerification
 from connectors.manifest.vocabulary import matches, names_in
 from console import http
 from console.problems import ProblemError, hide
@@ -45,6 +46,10 @@ class Caller:
     method: AuthMethod
     token: Token
     values: Mapping[str, str]
+
+    @property
+    def verification(self):
+        return self.manifest.verification_for(self.method)
 
     def known(self, **more: str) -> dict[str, str]:
         return {**self.values, **self.token.placeholders, **more}
@@ -122,10 +127,10 @@ def _verify(caller: Caller) -> Identity:
     manifest = caller.manifest
     discovered = _discover(caller)
     known = caller.known(**discovered)
-    if manifest.verification.type == "tcp":
-        return _answers_there(manifest, known)
+    verification = caller.verification
+    if verification.type == "tcp":
+        return _answers_there(verification, known)
     data = _who(caller, known)
-    verification = manifest.verification
     account_name = caller.text(data, *verification.account_name)
     if not account_name and verification.account_name_url:
         try:
@@ -145,7 +150,7 @@ def _verify(caller: Caller) -> Identity:
 
 
 def _who(caller: Caller, known: dict[str, str]) -> Any:
-    verification = caller.manifest.verification
+    verification = caller.verification
     headers = {name: fill(text, known) for name, text in verification.headers.items()}
     request: dict[str, Any] = {"headers": headers}
     if verification.method == "POST":
@@ -172,7 +177,7 @@ def _who(caller: Caller, known: dict[str, str]) -> Any:
 
 def _account_id(caller: Caller, data: Any, known: dict[str, str]) -> str:
     """The account's own id. Where the manifest names a place for it, it must be there."""
-    place = caller.manifest.verification.account_id
+    place = caller.verification.account_id
     if not place:
         return ""
     # A template with nothing to fill in would be the account of everybody.
@@ -182,9 +187,8 @@ def _account_id(caller: Caller, data: Any, known: dict[str, str]) -> str:
     return found
 
 
-def _answers_there(manifest: Manifest, known: dict[str, str]) -> Identity:
+def _answers_there(check: TcpVerification, known: dict[str, str]) -> Identity:
     """That a server answers at the address, and no more: the credential is not proven."""
-    check = manifest.verification
     host, port = fill(check.host, known), fill(check.port, known)
     try:
         http.knock(host, int(port))

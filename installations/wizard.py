@@ -84,10 +84,11 @@ class Walk:
             public[chosen] = entered.get(chosen) or self.method.chosen_by[0]
         return {name: value for name, value in public.items() if value}
 
-    def values(self, token: Token) -> dict[str, str]:
+    def values(self, token: Token | None = None) -> dict[str, str]:
         """Every value known for this setup, the credential's own among them."""
         setup, stored = self.setup, self.settings.values or {}
-        return resolve(self.manifest, self.method.key, stored, setup.values or {}, setup.found, token.values)
+        own = token.values if token else {}
+        return resolve(self.manifest, self.method.key, stored, setup.values or {}, setup.found, own)
 
     @property
     def asked(self) -> list[Property]:

@@ -19,6 +19,7 @@ from connectors import registry
 from connectors.manifest import holds
 from connectors.models import ConnectorSettings
 from installations.models import CredentialVersion, Installation, Status
+from installations.values import fill_scopes
 from tests.samples import TOKEN, Samples, example
 from tests.stand_ins.quirks import Quirks, Request, answer
 
@@ -65,7 +66,7 @@ class Provider:
         return bool(re.fullmatch(re.sub(r"\\\$\\\{[a-z0-9_]+\\\}", r"[^/]+", pattern), address))
 
     def respond(self, request: Request) -> bytes:
-        verification = self.manifest.verification
+        verification = self.manifest.verification_for(self.method)
         expected = self.samples.request
         if self._is(getattr(self.method, "token_endpoint", ""), request):
             self.tokens.append(request)
@@ -79,7 +80,7 @@ class Provider:
             self.verified.append(request)
             body, kind = self.samples.answer
             return answer(body, content_type=kind)
-        if self._is(verification.account_name_url, request):
+        if self._is(getattr(verification, "account_name_url", ""), request):
             return answer(json.dumps(self.samples.json("account_name", {})))
         self.strays.append(f"{request.method} {request.headers['host']} {request.target}")
         return answer("{}", status="404 Not Found")
@@ -141,7 +142,8 @@ class Walk:
         if method.send_response_type:
             assert asked["response_type"] == "code"
         assert bool(asked.get("code_challenge")) == (not method.no_pkce)
-        assert asked.get("scope", "") == method.scope_separator.join(method.default_scopes)
+        scopes = fill_scopes(method.default_scopes, self.values)
+        assert asked.get("scope", "") == method.scope_separator.join(scopes)
         for name in method.authorization_params:
             assert name in asked, name
         back = urlsplit(asked["redirect_uri"]).path
@@ -227,7 +229,7 @@ def test_it_is_installed_from_the_form_to_connected(
     assert provider.strays == []
     if method.is_oauth:
         token_request_is_right(walk)
-    if manifest.verification.type == "http":
+    if manifest.verification_for(method).type == "http":
         assert len(provider.verified) == 1
         assert provider.samples.request.differences(provider.verified[0]) == []
     row.refresh_from_db()

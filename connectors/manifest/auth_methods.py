@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from connectors.manifest.verification import Verification
 from connectors.manifest.vocabulary import Endpoint, Filled, Name, Part, Path, Text, names_in
 
 # What an authorization or a token request says itself (RFC 6749, RFC 7636); no manifest overrides it.
@@ -32,7 +33,7 @@ GRANTED = {"access_token", "code", "code_verifier", "redirect_uri"}
 
 
 class Injection(Part):
-    """Where the credential goes in every request to the provider."""
+    """Where the credential goes in every request to the provider. What would be empty is left out."""
 
     headers: dict[str, Filled] = {}
     query: dict[str, Filled] = {}
@@ -52,7 +53,7 @@ class TokenResponse(Part):
     error: Path = "error"
     # False here means failure, whatever the status.
     ok: Path | Literal[""] = ""
-    # The provider's own error codes, and the RFC's code for each.
+    # The provider's own error codes, and the RFC's code for each; `*` for every other refusal.
     error_codes: dict[str, Literal["invalid_grant", "invalid_client", "redirect_uri_mismatch"]] = {}
     # Seconds that a token lives where the response does not say.
     default_expires_in: int | None = Field(default=None, gt=0)
@@ -66,6 +67,8 @@ class _Method(Part):
     # Values of the manifest's `method_property` that lead to this method.
     chosen_by: tuple[str, ...] = ()
     inject: Injection = Injection()
+    # Where this way is proven otherwise than the others.
+    verification: Verification | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -77,11 +80,11 @@ class _Method(Part):
     @property
     def templates(self) -> tuple[str, ...]:
         """All texts with placeholders."""
-        return self.inject.templates
+        return (*self.inject.templates, *(self.verification.templates if self.verification else ()))
 
     @property
     def urls(self) -> tuple[str, ...]:
-        return ()
+        return self.verification.urls if self.verification else ()
 
     @property
     def is_interactive(self) -> bool:
@@ -149,7 +152,7 @@ class _TokenMethod(_Method):
     token_response: TokenResponse = TokenResponse()
     client_id: Filled = "${client_id}"
     client_secret: Filled = "${client_secret}"
-    default_scopes: tuple[Text, ...] = ()
+    default_scopes: tuple[Annotated[Filled, Field(min_length=1)], ...] = ()
     scope_separator: Literal[" ", ","] = " "
     # What a scope allows, in plain words, for the person who is asked.
     scope_labels: dict[str, Text] = {}
@@ -173,11 +176,11 @@ class _TokenMethod(_Method):
         if self.token_endpoint_auth_method != "none":
             client = (self.client_id, self.client_secret)
         request = (*self.token_params.values(), *self.token_headers.values(), self.token_body)
-        return (*super().templates, *self.urls, *request, *client)
+        return (*super().templates, *self.urls, *request, *self.default_scopes, *client)
 
     @property
     def urls(self) -> tuple[str, ...]:
-        return (self.token_endpoint,)
+        return (*super().urls, self.token_endpoint)
 
 
 class AuthorizationCode(_TokenMethod):
@@ -215,7 +218,7 @@ class AuthorizationCode(_TokenMethod):
     @property
     def urls(self) -> tuple[str, ...]:
         endpoints = (self.authorization_endpoint, self.token_endpoint, self.revocation_endpoint)
-        return tuple(filter(None, endpoints))
+        return (*_Method.urls.fget(self), *filter(None, endpoints))
 
 
 class ClientCredentials(_TokenMethod):

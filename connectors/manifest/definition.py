@@ -17,6 +17,7 @@ from connectors.manifest.vocabulary import (
     Name,
     Part,
     Slug,
+    SourceUrl,
     Text,
     Version,
     names_in,
@@ -34,7 +35,7 @@ class Manifest(Part):
     aliases: tuple[Text, ...] = ()
     categories: tuple[Category, ...] = Field(min_length=1)
     # The provider's own pages that this manifest was written from.
-    source: tuple[HttpsUrl, ...] = Field(min_length=1)
+    source: tuple[SourceUrl, ...] = Field(min_length=1)
     # What no such page confirms, a sentence each.
     unverified: tuple[Text, ...] = ()
     # Where the provider's API begins; blank for what does not speak HTTP.
@@ -80,7 +81,10 @@ class Manifest(Part):
 
     @model_validator(mode="after")
     def _speaks_http(self) -> Self:
-        if self.verification.type == "http" and not self.base_url:
+        if (
+            any(self.verification_for(method).type == "http" for method in self.auth_methods)
+            and not self.base_url
+        ):
             raise ValueError("base_url says where the provider's API begins")
         return self
 
@@ -153,6 +157,9 @@ class Manifest(Part):
 
     def method(self, key: str) -> AuthMethod:
         return next(method for method in self.auth_methods if method.key == key)
+
+    def verification_for(self, method: AuthMethod) -> Verification:
+        return method.verification or self.verification
 
     def property_named(self, name: str) -> Property:
         return next(prop for prop in self.properties if prop.name == name)

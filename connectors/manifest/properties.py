@@ -22,13 +22,14 @@ from connectors.manifest.vocabulary import (
     matches,
 )
 
-Format = Literal["", "hostname", "url", "email", "uuid", "integer", "port", "timezone", "pem", "path"]
+Format = Literal["", "hostname", "host", "url", "email", "uuid", "integer", "port", "timezone", "pem", "path"]
 Normaliser = Literal[
     "lower",
     "upper",
     "strip_scheme",
     "strip_path",
     "strip_spaces",
+    "digits_only",
     "hyphens_for_underscores",
     "unescape_newlines",
     "pem_armour",
@@ -37,6 +38,11 @@ Normaliser = Literal[
 HOSTNAME = r"(?=.{1,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
 _PATTERNS = {
     "hostname": (HOSTNAME, "A host name such as shop.example.com, without https:// and without a path."),
+    # Not for addresses of http, where a certificate names a host.
+    "host": (
+        rf"{HOSTNAME}|((25[0-5]|2[0-4][0-9]|1?[0-9]{{1,2}})(\.(?!$)|$)){{4}}",
+        "A host name such as db.example.com, or an address such as 203.0.113.7.",
+    ),
     "email": (r"[^@\s]{1,64}@[^@\s]+\.[^@\s]+", "An e-mail address such as maya@example.com."),
     "uuid": (
         r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
@@ -66,6 +72,7 @@ NORMALISERS: dict[str, Callable[[str], str]] = {
     "strip_scheme": lambda text: re.sub(r"^https?://", "", text, flags=re.IGNORECASE).rstrip("/"),
     "strip_path": lambda text: re.sub(r"(?<![:/])/.*", "", text),
     "strip_spaces": lambda text: re.sub(r"\s", "", text),
+    "digits_only": lambda text: re.sub(r"[^0-9]", "", text),
     "hyphens_for_underscores": lambda text: text.replace("_", "-"),
     "unescape_newlines": lambda text: text.replace("\\n", "\n"),
     "pem_armour": _pem_armour,
@@ -174,7 +181,7 @@ class Property(Part):
             value = value.removeprefix(self.prefix)
         if value and self.suffix:
             value = NORMALISERS["strip_scheme"](value).lower().removesuffix(self.suffix)
-        if self.format == "hostname":
+        if self.format in ("hostname", "host"):
             value = NORMALISERS["strip_path"](NORMALISERS["strip_scheme"](value)).lower()
         return value
 

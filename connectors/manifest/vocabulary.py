@@ -43,6 +43,8 @@ Pattern = Annotated[str, StringConstraints(max_length=500), AfterValidator(_regu
 # Text with placeholders.
 Filled = Annotated[str, AfterValidator(_template)]
 HttpsUrl = Annotated[str, StringConstraints(pattern=r"^https://[^\s?#@$]+$")]
+# A page that people read; some are told apart by their query only.
+SourceUrl = Annotated[str, StringConstraints(pattern=r"^https://[^\s#@$]+$")]
 HttpsTemplate = Annotated[str, StringConstraints(pattern=r"^https://[^\s#@]+$"), AfterValidator(_template)]
 # An endpoint of OAuth: what a request adds is a query, so it has none of its own.
 Endpoint = Annotated[str, StringConstraints(pattern=r"^https://[^\s?#@]+$"), AfterValidator(_template)]

@@ -16,8 +16,10 @@ def sign(request: PreparedRequest, method: AuthMethod, values: dict[str, str]) -
     Raises values.BadValue where a value does not go into a header.
     """
     for name, template in method.inject.headers.items():
-        request.headers[name] = fill(template, values)
-    if query := {name: fill(template, values) for name, template in method.inject.query.items()}:
+        if text := fill(template, values):
+            request.headers[name] = text
+    parameters = {name: fill(template, values) for name, template in method.inject.query.items()}
+    if query := {name: text for name, text in parameters.items() if text}:
         request.url += ("&" if "?" in request.url else "?") + urlencode(query)
     if method.type == "http_basic":
         username, password = fill(method.username, values), fill(method.password, values)

@@ -50,7 +50,8 @@ def parse(
     if shape.ok and at(data, shape.ok) is False:
         error = error or "unknown_error"
     if status not in (200, 201) or error:
-        code = shape.error_codes.get(str(error), error)
+        other = shape.error_codes.get("*", error) if status < 500 and status != 429 else error
+        code = shape.error_codes.get(str(error), other)
         raise TokenError(_classify(status, code), hide(_words(status, data, error), *secrets))
     access_token = at(data, shape.access_token)
     if not isinstance(access_token, str) or not access_token.strip():
