@@ -7,6 +7,7 @@ toggle. In the texts, {connector} and {partner} are filled in.
 
 import json
 from dataclasses import dataclass
+from datetime import timedelta
 from html import escape
 from urllib.parse import quote, quote_plus
 
@@ -143,6 +144,52 @@ PROBLEMS = {
         "{connector} can give that permission.",
         CUSTOMER,
         status=502,
+    ),
+    # A connection that was there
+    "grant_ended": Problem(
+        "{connector} has ended the access",
+        "Someone withdrew it there, or it ran out. Authorise it again; until then nothing can be read or "
+        "written.",
+        CUSTOMER,
+        "Authorise again",
+        502,
+    ),
+    "renewal_lost": Problem(
+        "The access to {connector} was lost on the way",
+        "{connector} renewed it, but its answer never reached us, and it gives the same answer only once. "
+        "Authorise it again.",
+        CUSTOMER,
+        "Authorise again",
+        502,
+    ),
+    "renewal_unknown": Problem(
+        "We do not know whether {connector} renewed the access",
+        "The answer never reached us. To ask once more could end the access as a whole, so we wait for a "
+        "person to decide: authorise it again, or let us try.",
+        PARTNER,
+        "Authorise again",
+        502,
+    ),
+    "credential_expired": Problem(
+        "The access to {connector} has run out",
+        "{connector} gives it for a limited time and does not renew it. Authorise it again.",
+        CUSTOMER,
+        "Authorise again",
+        502,
+    ),
+    "client_changed": Problem(
+        "The access belongs to an earlier Client ID",
+        "{partner} uses another application at {connector} now, and access is given to one application. "
+        "Authorise it again.",
+        CUSTOMER,
+        "Authorise again",
+        409,
+    ),
+    "renewals_paused": Problem(
+        "Renewals are paused",
+        "This system was restored from a backup, or support paused it. The credential has run out meanwhile.",
+        OPERATOR,
+        status=503,
     ),
     # A connector's releases
     "connector_gone": Problem(
@@ -285,9 +332,11 @@ class ProblemError(Exception):
     `words` are the provider's own, shortened and without control characters; never a secret.
     """
 
-    def __init__(self, code: str, *, words: str = ""):
+    def __init__(self, code: str, *, words: str = "", retry_after: timedelta | None = None):
         super().__init__(code)
         self.code = code
+        # How long it makes sense to wait, where that is known.
+        self.retry_after = retry_after
         self.words = "".join(c if c.isprintable() else " " for c in words)[:200]
 
     @property

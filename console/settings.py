@@ -102,6 +102,12 @@ CACHES = {"default": env.cache("CACHE_URL", default="locmemcache://")}
 # The default of 300 would forget the tries that limits count while others are counted.
 CACHES["default"].setdefault("OPTIONS", {}).setdefault("MAX_ENTRIES", 100_000)
 
+# What wakes the workers: redis://… beyond one machine, else a file.
+QUEUE_URL = env.str("QUEUE_URL", default="")
+QUEUE_FILE = Path(env.str("QUEUE_FILE", default=str(BASE_DIR / "var" / "queue.sqlite3")))
+# Answers of token endpoints between their arrival and the database; must outlive the process.
+SPOOL_DIR = Path(env.str("SPOOL_DIR", default=str(BASE_DIR / "var" / "spool")))
+
 DEMO_FILE = Path(env.str("DEMO_FILE", default=str(BASE_DIR / "var" / "demo.txt")))
 AUTH_USER_MODEL = "console.User"
 AUTH_PASSWORD_VALIDATORS = [

@@ -22,7 +22,7 @@ from console import crypto, http
 from console.models import Event
 from console.problems import PROBLEMS, ProblemError, hide
 from console.tenancy import Principal
-from installations import connecting
+from installations import connecting, standing
 from installations.auth import AuthorizationCode, TokenError
 from installations.connecting import ChoiceNeeded
 from installations.models import AuthorizationRequest, Setup, SetupLink
@@ -173,7 +173,7 @@ def answer(request: HttpRequest, registration_id: UUID) -> AuthorizationRequest:
         if client.id != registration_id:
             raise ProblemError("attempt_revoked", words="the client registration changed in the meantime")
         token = _grant(manifest, setup, client).obtain(
-            code=code, code_verifier=verifier, wanted=connecting.wanted(manifest)
+            code=code, code_verifier=verifier, wanted=standing.wanted(manifest)
         )
         said = {prop.callback: _single(request, prop.callback, 500) for prop in manifest.properties}
         setup.found = connecting.found_with(manifest, method.key, token, said)

@@ -1,6 +1,7 @@
 """From what was entered or consented to, to a verified installation. HTTP here, rows here."""
 
 from collections.abc import Mapping
+from uuid import uuid4
 
 from django.db import transaction
 from django.utils import timezone
@@ -9,10 +10,11 @@ from connectors import releases
 from connectors.authoring import drafts
 from connectors.manifest import Manifest, Property
 from connectors.models import ConnectorSettings
+from console import clock, jobs
 from console.models import Event
 from console.problems import ProblemError
 from console.tenancy import Principal
-from installations import verification
+from installations import health, standing, verification
 from installations.auth import DIRECT, STATIC, Static, Token, TokenError
 from installations.models import Credential, CredentialVersion, Installation, Setup, SetupLink, Status
 from installations.values import BadValue, fill_scopes, resolve
@@ -112,7 +114,7 @@ def obtain(
     values = resolve(manifest, method.key, partner.values or {}, setup.values or {}, _present(changes))
     try:
         token = DIRECT[method.type]().obtain(
-            method, values, fill_scopes(partner.scopes_for(method), values), wanted(manifest)
+            method, values, fill_scopes(partner.scopes_for(method), values), standing.wanted(manifest)
         )
     except TokenError as error:
         raise ProblemError(error.code, words=error.words) from error
@@ -123,11 +125,6 @@ def obtain(
 
 def _present(values: Mapping[str, str | None]) -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
-
-
-def wanted(manifest: Manifest) -> tuple[str, ...]:
-    """The places of a token response whose values the manifest asks for."""
-    return tuple(prop.token_response for prop in manifest.properties if prop.token_response)
 
 
 def found_with(
@@ -244,7 +241,10 @@ def _finish(
 ) -> None:
     # What the token was obtained with; another tab may have chosen another way since.
     now, auth_method = timezone.now(), setup.auth_method
+    method = manifest.method(auth_method)
     values, stored, found = setup.values, setup.stored, setup.found
+    partner = ConnectorSettings.objects.for_connector(setup.partner_id, setup.installation.connector)
+    known = _known(manifest, partner, setup, token, {})
     with transaction.atomic():
         row = Installation.objects.select_for_update().filter(pk=setup.installation_id).first()
         setup = Setup.objects.select_for_update().filter(pk=setup.pk).first()
@@ -265,14 +265,19 @@ def _finish(
                 f"found {identity.account_name} ({identity.account_id})",
             )
         version = CredentialVersion.objects.create(
-            partner_id=row.partner_id,
-            installation=row,
-            token=token.to_json(),
-            granted_scopes=" ".join(token.granted_scopes or ()),
-            expires_at=token.expires_at,
+            partner_id=row.partner_id, installation=row, **standing.version_fields(method, token, known)
         )
+        # A renewal that is under way has nothing to write any more: its lease is gone.
+        fresh = {"lease": uuid4(), "lease_until": None, "retry_at": None, "unknown_since": None}
         Credential.objects.update_or_create(
-            installation=row, defaults={"partner_id": row.partner_id, "current": version}
+            installation=row,
+            defaults={
+                "partner_id": row.partner_id,
+                "current": version,
+                "problem": "",
+                "attempts": 0,
+                **fresh,
+            },
         )
         # The grant of the last time is superseded as a whole.
         CredentialVersion.objects.filter(installation=row).exclude(pk=version.pk).delete()
@@ -286,7 +291,13 @@ def _finish(
         row.external_account_id, row.external_account_name = identity.account_id, identity.account_name
         row.status, row.problem = Status.CONNECTED, ""
         row.connected_by, row.connected_at, row.last_worked_at = principal.actor, now, now
+        for name, value in standing.installation_fields(partner, method, token, known).items():
+            setattr(row, name, value)
         row.save()
+        jobs.cancel("renew", row.pk)
+        if at := standing.renew_at(method, token, clock.now()):
+            jobs.schedule("renew", row.pk, row.partner_id, at)
+        jobs.schedule("check", row.pk, row.partner_id, health.next_check(manifest, clock.now()))
         if row.is_tryout:
             drafts.note_tried(row.partner_id, row.connector, row.release_id)
         setup.finished_at, setup.values, setup.stored, setup.token, setup.found = now, None, {}, None, {}
@@ -304,49 +315,3 @@ def _finish(
             switched=another,
             signed_in_as=identity.user_name,
         )
-
-
-def test(
-    manifest: Manifest,
-    partner: ConnectorSettings,
-    installation: Installation,
-    principal: Principal,
-    reference: str,
-) -> Identity:
-    """Call the provider with the stored credential and note what came of it. Raises ProblemError.
-
-    An outage at the provider says nothing about the credential and changes nothing.
-    """
-    if installation.disabled_at:
-        raise ProblemError("installation_disabled")
-    version = installation.current_version()
-    if version is None:
-        raise ProblemError("credential_rejected", words="no credential is stored")
-    token = Token.from_json(version.token)
-    own = {**(installation.values or {}), **installation.discovered}
-    if manifest.discovery:
-        # The address is looked up anew: what was found may have moved.
-        own.pop(manifest.discovery.property, None)
-    values = resolve(manifest, installation.auth_method, partner.values or {}, own, token.values)
-    try:
-        identity = verification.verify(manifest, manifest.method(installation.auth_method), token, values)
-        if identity.account_id != installation.external_account_id:
-            raise ProblemError("wrong_account", words=identity.account_id)
-    except (ProblemError, AddressUnknown) as error:
-        if isinstance(error, AddressUnknown):
-            error = ProblemError("provider_unavailable", words=str(error))
-        if error.code in ("credential_rejected", "permission_missing", "wrong_account"):
-            installation.need_attention(error.code, version)
-        Event.objects.record(
-            "installation.test_failed",
-            principal,
-            "The test failed",
-            subject=installation,
-            reference=reference,
-            code=error.code,
-            words=error.words,
-        )
-        raise error from None
-    installation.worked(version)
-    Event.objects.record("installation.tested", principal, "The test passed", subject=installation)
-    return identity

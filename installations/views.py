@@ -18,7 +18,7 @@ from console.models import Account, Event
 from console.paging import LongPaginator, asked_for
 from console.problems import PROBLEMS, ProblemError, problem_page
 from console.tenancy import partner_member
-from installations import connecting, links, upgrading
+from installations import connecting, health, links, upgrading
 from installations.forms import InstallationForm, ReauthoriseForm, SetupLinkForm
 from installations.models import Installation, SetupLink, Status
 
@@ -237,9 +237,8 @@ def test(request: HttpRequest, installation_id: UUID) -> HttpResponse:
     name = name_of(row)
     try:
         throttle.spend(f"verify:{row.pk}", per_minute=20)
-        visible = ConnectorSettings.objects.visible_to(request.principal)
-        settings = visible.for_connector(row.partner_id, row.connector)
-        identity = connecting.test(defined(row).manifest, settings, row, request.principal, request.reference)
+        defined(row)
+        identity = health.test(row, request.principal, request.reference)
     except ProblemError as error:
         nothing = " Nothing was changed." if error.code.startswith("provider_") else ""
         messages.error(

@@ -25,6 +25,10 @@ CLIENT_ID, CLIENT_SECRET = "test-client", "test-client-secret/+:%ü"
 def pytest_configure():
     from django.conf import settings
 
+    database = settings.DATABASES["default"]
+    if database["ENGINE"].endswith("sqlite3"):
+        # A file, as in production: in memory a second thread finds tables locked.
+        database.setdefault("TEST", {})["NAME"] = str(settings.QUEUE_FILE.with_name("test.sqlite3"))
     # Signing in is tested elsewhere; a slow hash in each test would only cost time.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.STORAGES = {

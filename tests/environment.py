@@ -1,7 +1,9 @@
 """The environment in which the settings are read, for every test."""
 
 import os
+import tempfile
 
+_folder = tempfile.mkdtemp(prefix="partner-console-")
 os.environ |= {
     "SECRET_KEY": "only-for-tests-" + "s" * 50,
     # 32 bytes each, base64url; the second is there so that two keys are always in the ring.
@@ -12,4 +14,6 @@ os.environ |= {
     "DEVELOPMENT": "1",
     "STAND_IN_ORIGINS": "",
     "EMAIL_URL": "memorymail://",
+    "QUEUE_FILE": f"{_folder}/queue.sqlite3",
+    "SPOOL_DIR": f"{_folder}/spool",
 }

@@ -55,6 +55,8 @@ class TokenResponse(Part):
     ok: Path | Literal[""] = ""
     # The provider's own error codes, and the RFC's code for each; `*` for every other refusal.
     error_codes: dict[str, Literal["invalid_grant", "invalid_client", "redirect_uri_mismatch"]] = {}
+    # Where it says how many seconds the refresh token lives; blank: it does not.
+    refresh_expires_in: Path | Literal[""] = ""
     # Seconds that a token lives where the response does not say.
     default_expires_in: int | None = Field(default=None, gt=0)
 
@@ -192,6 +194,10 @@ class AuthorizationCode(_TokenMethod):
     authorization_params: dict[str, Filled] = {}
     token_request_method: Literal["POST", "GET"] = "POST"
     send_response_type: bool = True
+    # What becomes of a refresh token that was used (RFC 9700, section 4.14.2), and so what may be done where
+    # the answer to a renewal was lost: "grace" and "none" allow another try, "single_use" makes it useless,
+    # with "single_use_revokes_family" it would end the whole grant.
+    rotation: Literal["none", "grace", "single_use", "single_use_revokes_family"] = "none"
     # The parameter of the answer that holds the code.
     code_param: Name = "code"
     no_pkce: Text | Literal[""] = ""

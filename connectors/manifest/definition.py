@@ -42,6 +42,8 @@ class Manifest(Part):
     base_url: HttpsTemplate | Literal[""] = ""
     # Said when an installation is disconnected, where the provider has no revocation endpoint.
     disconnect_note: str = ""
+    # How often each installation is checked.
+    check_hours: int = Field(default=24, ge=1, le=168)
     # A choice that leads to the auth method, in place of the methods' own labels.
     method_property: Name | None = None
     auth_methods: tuple[AuthMethod, ...] = Field(min_length=1)

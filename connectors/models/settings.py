@@ -66,6 +66,11 @@ class ConnectorSettings(PartnerOwned, StoredValues):
     # Empty: the manifest's default scopes, all auth methods.
     scopes = models.TextField(blank=True)
     auth_methods = models.JSONField(default=list, blank=True)
+    # When the provider's own console says that the client secret ends.
+    secret_expires_on = models.DateField(null=True, blank=True)
+    # The secrets that were replaced last, tried where the new ones are refused: {"client_secret": "…"}
+    previous = SealedField(null=True)
+    previous_until = models.DateTimeField(null=True)
     updated_at = models.DateTimeField(auto_now=True)
 
     objects = ConnectorSettingsQuerySet.as_manager()

@@ -4,20 +4,24 @@ They know protocol and never rows: plain values in, a Token out.
 """
 
 from installations.auth.authorization_code import AuthorizationCode
-from installations.auth.client_credentials import ClientCredentials
-from installations.auth.jwt_bearer import JwtBearer
-from installations.auth.password import Password
+from installations.auth.renewing import DIRECT, can_renew, following, renew, revoke
 from installations.auth.signing import sign
 from installations.auth.static import Static
 from installations.auth.token import Token
 from installations.auth.token_response import TokenError
 
-# Methods that need no browser: what is entered gives the token.
-DIRECT = {
-    "client_credentials": ClientCredentials,
-    "password": Password,
-    "jwt_bearer": JwtBearer,
-}
 STATIC = {"none", "api_key", "http_basic", "oauth1"}
 
-__all__ = ["DIRECT", "STATIC", "AuthorizationCode", "Static", "Token", "TokenError", "sign"]
+__all__ = [
+    "DIRECT",
+    "STATIC",
+    "AuthorizationCode",
+    "Static",
+    "Token",
+    "TokenError",
+    "can_renew",
+    "following",
+    "renew",
+    "revoke",
+    "sign",
+]

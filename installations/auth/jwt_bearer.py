@@ -6,14 +6,19 @@ from oauthlib.oauth2 import ServiceApplicationClient
 
 from connectors.manifest import AuthMethod
 from installations.auth.token import Token
-from installations.auth.token_endpoint import Client
+from installations.auth.token_endpoint import Client, Keep
 from installations.auth.token_response import TokenError
 from installations.values import fill
 
 
 class JwtBearer:
     def obtain(
-        self, method: AuthMethod, values: dict[str, str], scopes: list[str], wanted: tuple[str, ...] = ()
+        self,
+        method: AuthMethod,
+        values: dict[str, str],
+        scopes: list[str],
+        wanted: tuple[str, ...] = (),
+        keep: Keep | None = None,
     ) -> Token:
         """Raises TokenError."""
         issuer, private_key = fill(method.issuer, values), Template(method.private_key).substitute(values)
@@ -25,7 +30,7 @@ class JwtBearer:
             issuer=issuer,
             audience=fill(method.audience, values),
         )
-        client = Client(method, values, grant)
+        client = Client(method, values, grant, keep=keep)
         try:
             return client.ask(secrets=(private_key,), wanted=wanted, extra_claims=claims)
         except (ValueError, TypeError) as error:

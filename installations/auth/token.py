@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
+_TIMES = ("expires_at", "refresh_expires_at")
+
 
 @dataclass(frozen=True)
 class Token:
@@ -19,21 +21,25 @@ class Token:
     granted_scopes: tuple[str, ...] | None = None
     # Counted from before the request was sent; None: unknown.
     expires_at: datetime | None = None
+    # When the refresh token ends, where the provider says so.
+    refresh_expires_at: datetime | None = None
     # Secrets other than the two tokens, by the names of their properties.
     values: Mapping[str, str] = field(default_factory=dict, repr=False)
     # What else the token response says and the manifest asks for; no secrets.
     extra: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict:
-        return {**asdict(self), "expires_at": self.expires_at.isoformat() if self.expires_at else None}
+        data = asdict(self)
+        for name in _TIMES:
+            data[name] = data[name] and data[name].isoformat()
+        return data
 
     @classmethod
     def from_json(cls, data: dict) -> "Token":
-        expires_at = data["expires_at"] and datetime.fromisoformat(data["expires_at"])
         scopes = data["granted_scopes"]
-        return cls(
-            **{**data, "expires_at": expires_at, "granted_scopes": None if scopes is None else tuple(scopes)}
-        )
+        times = {name: datetime.fromisoformat(data[name]) for name in _TIMES if data.get(name)}
+        rest = {**data, **dict.fromkeys(_TIMES)}
+        return cls(**{**rest, **times, "granted_scopes": None if scopes is None else tuple(scopes)})
 
     @property
     def placeholders(self) -> dict[str, str]:

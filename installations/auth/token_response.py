@@ -28,6 +28,9 @@ class TokenError(Exception):
         super().__init__(code)
         self.code = code
         self.words = words[:200]
+        # What the provider asks to wait, if it does.
+        self.retry_after: timedelta | None = None
+        self.is_ours = False
 
 
 def parse(
@@ -60,6 +63,7 @@ def parse(
     if not re.fullmatch(r"[\x20-\x7e]+", access_token):
         raise TokenError("provider_answer_unreadable", "the access_token has characters that no token has")
     refresh_token = at(data, shape.refresh_token)
+    refresh_expires_in = at(data, shape.refresh_expires_in) if shape.refresh_expires_in else None
     lifetime = at(data, shape.expires_in)
     return Token(
         access_token=access_token,
@@ -67,6 +71,7 @@ def parse(
         token_type=str(data.get("token_type") or "bearer"),
         granted_scopes=_scopes(at(data, shape.scope), (*secrets, access_token)),
         expires_at=_expires_at(shape.default_expires_in if lifetime is None else lifetime, requested_at),
+        refresh_expires_at=_expires_at(refresh_expires_in, requested_at),
         extra={path: text for path in wanted if isinstance(text := at(data, path), str)},
     )
 

@@ -1,26 +1,21 @@
-"""What has been installed, the credential it holds, and how it came to it.
+"""A connector in an account: what state it is in, and how that changes."""
 
-A row's state changes only through the methods here, each one conditional UPDATE. What a setup has
-collected stays in its `Setup` until it is verified; only then does the installation change.
-"""
-
-import secrets
 import uuid
-from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from django.conf import settings
 from django.db import connections, models, transaction
-from django.urls import reverse
 from django.utils import timezone
 
 from connectors import catalogue, releases
 from connectors.models import StoredValues
 from connectors.registry import Connector
-from console import crypto
 from console.models import Account
-from console.sealed import SealedField
 from console.tenancy import PartnerOwned, Principal, TenantQuerySet
 from installations.auth.token import Token
+
+if TYPE_CHECKING:
+    from installations.models.credential import CredentialVersion
+    from installations.models.setup import Setup
 
 
 class Status(models.TextChoices):
@@ -104,6 +99,10 @@ class Installation(PartnerOwned, StoredValues):
     connected_by = models.CharField(max_length=254, blank=True)
     connected_at = models.DateTimeField(null=True)
     last_worked_at = models.DateTimeField(null=True)
+    # Scopes that the partner asks for and the customer has not granted, with spaces between them.
+    missing_scopes = models.TextField(blank=True)
+    # When the grant ends whatever we do: a token that cannot be renewed, or the refresh token's own end.
+    grant_expires_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = InstallationQuerySet.as_manager()
@@ -137,6 +136,17 @@ class Installation(PartnerOwned, StoredValues):
             # Narrow, for counting what a search finds.
             models.Index(
                 fields=["partner", "name", "external_account_name", "account"], name="installation_by_text"
+            ),
+            # What ends soon, or lacks something: a small part of all.
+            models.Index(
+                fields=["partner", "grant_expires_at"],
+                name="installation_by_expiry",
+                condition=models.Q(grant_expires_at__isnull=False),
+            ),
+            models.Index(
+                fields=["partner", "connector"],
+                name="installation_lacks_scopes",
+                condition=~models.Q(missing_scopes=""),
             ),
         ]
 
@@ -174,7 +184,7 @@ class Installation(PartnerOwned, StoredValues):
         return "Switched off" if self.disabled_at else self.get_status_display()
 
     def current_version(self) -> "CredentialVersion | None":
-        return CredentialVersion.objects.filter(current_of__installation=self).first()
+        return self.credentialversion_set.filter(current_of__installation=self).first()
 
     def current_token(self) -> Token | None:
         version = self.current_version()
@@ -205,11 +215,11 @@ class Installation(PartnerOwned, StoredValues):
         with transaction.atomic():
             # Locked first, as a setup that finishes at this moment does.
             row = Installation.objects.select_for_update().get(pk=self.pk)
-            Credential.objects.filter(installation=self).delete()
-            CredentialVersion.objects.filter(installation=self).delete()
-            Setup.objects.filter(installation=self).delete()
-            open_links = SetupLink.objects.filter(installation=self, revoked_at=None, completed_at=None)
-            open_links.update(revoked_at=timezone.now())
+            # By way of the rows that point here: their modules import this one.
+            self._meta.get_field("credential").related_model.objects.filter(installation=self).delete()
+            self.credentialversion_set.all().delete()
+            self.setup_set.all().delete()
+            self.setuplink_set.filter(revoked_at=None, completed_at=None).update(revoked_at=timezone.now())
             row.values, row.stored = None, {}
             row.status, row.problem = Status.DISCONNECTED, ""
             row.save(update_fields=["values", "stored", "status", "problem"])
@@ -225,195 +235,4 @@ class Installation(PartnerOwned, StoredValues):
         Installation.objects.filter(pk=self.pk).update(disabled_at=timezone.now() if disabled else None)
 
     def open_setup(self) -> "Setup | None":
-        return Setup.objects.filter(installation=self, finished_at=None).first()
-
-
-class CredentialVersion(PartnerOwned):
-    """One token as the provider gave it. Only ever added to, so that nothing overwrites a newer one."""
-
-    installation_path = "installation_id"
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    installation = models.ForeignKey(Installation, models.CASCADE)
-    token = SealedField()
-    granted_scopes = models.TextField(blank=True)
-    expires_at = models.DateTimeField(null=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    def __str__(self) -> str:
-        return f"version of {self.created_at:%Y-%m-%d %H:%M}"
-
-
-class Credential(PartnerOwned):
-    """Which version of the token an installation uses now."""
-
-    installation_path = "installation_id"
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    installation = models.OneToOneField(Installation, models.CASCADE)
-    current = models.OneToOneField(CredentialVersion, models.CASCADE, related_name="current_of")
-
-    def __str__(self) -> str:
-        return f"credential of {self.installation_id}"
-
-
-class Setup(PartnerOwned, StoredValues):
-    """One walk through the wizard: what has been chosen and entered, but not verified yet."""
-
-    installation_path = "installation_id"
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    installation = models.ForeignKey(Installation, models.CASCADE)
-    # Whose walk it is: a link's, or that of the partner's people. What one has entered is not the other's.
-    setup_link = models.ForeignKey("SetupLink", models.CASCADE, null=True)
-    reviewed_at = models.DateTimeField(null=True)
-    auth_method = models.CharField(max_length=50, blank=True)
-    # Given by the provider, not verified yet; a host look-up that failed leaves it here.
-    token = SealedField(null=True)
-    # The release that is set up: today's, whatever the installation had.
-    release = models.ForeignKey("connectors.Release", models.PROTECT, null=True, editable=False)
-    # What the answer about consent and the token response said besides: {"realm_id": "…"}
-    found = models.JSONField(default=dict)
-    address_needed = models.BooleanField(default=False)
-    switch_account = models.BooleanField(default=False)
-    created_at = models.DateTimeField(auto_now_add=True)
-    finished_at = models.DateTimeField(null=True)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=["installation"], condition=models.Q(finished_at=None), name="one_open_setup"
-            )
-        ]
-
-    def __str__(self) -> str:
-        return f"setup of {self.installation_id}"
-
-    @property
-    def definition(self) -> Connector | None:
-        return releases.find(self.installation.connector, self.release_id or self.installation.release_id)
-
-
-class SetupLink(PartnerOwned):
-    """A customer's right to set up one installation, without a login.
-
-    It is used up by a completed connection, not by opening it or by starting: mail scanners do both.
-    The token has 256 random bits, stands in the link alone, and is kept here as its SHA-256.
-    """
-
-    installation_path = "installation_id"
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    installation = models.ForeignKey(Installation, models.CASCADE)
-    token_digest = models.CharField(max_length=64, unique=True, editable=False)
-    email = models.EmailField("e-mail address", blank=True, help_text="Optional: we send the link there.")
-    return_url = models.CharField(max_length=500, blank=True)
-    created_by = models.CharField(max_length=254)
-    created_at = models.DateTimeField(auto_now_add=True)
-    expires_at = models.DateTimeField()
-    started_at = models.DateTimeField(null=True)
-    completed_at = models.DateTimeField(null=True)
-    revoked_at = models.DateTimeField(null=True)
-
-    class Meta:
-        ordering = ["-created_at"]
-
-    def __str__(self) -> str:
-        return f"link of {self.created_at:%Y-%m-%d %H:%M}"
-
-    @classmethod
-    def issue(
-        cls,
-        installation: Installation,
-        *,
-        by: str,
-        email: str = "",
-        return_url: str = "",
-        id: uuid.UUID | None = None,
-    ) -> tuple["SetupLink", str]:
-        """A new link and its address, which is known only now. Raises IntegrityError on a taken id."""
-        token = secrets.token_urlsafe(32)
-        link = cls.objects.create(
-            id=id or uuid.uuid4(),
-            partner_id=installation.partner_id,
-            installation=installation,
-            token_digest=crypto.digest(token),
-            email=email,
-            return_url=return_url,
-            created_by=by,
-            expires_at=timezone.now() + timedelta(days=settings.SETUP_LINK_DAYS),
-        )
-        return link, settings.BASE_URL + reverse("setup-link", args=[token])
-
-    @property
-    def state(self) -> str:
-        """revoked, completed, expired, started or sent."""
-        if self.completed_at:
-            return "completed"
-        if self.revoked_at:
-            return "revoked"
-        if self.expires_at <= timezone.now():
-            return "expired"
-        return "started" if self.started_at else "sent"
-
-    @property
-    def is_live(self) -> bool:
-        return self.state in ("sent", "started")
-
-    def start(self) -> None:
-        SetupLink.objects.filter(pk=self.pk, started_at=None).update(started_at=timezone.now())
-
-    def revoke(self) -> None:
-        rows = SetupLink.objects.filter(pk=self.pk, revoked_at=None, completed_at=None)
-        rows.update(revoked_at=timezone.now())
-        Installation(pk=self.installation_id).stop_waiting()
-
-
-class AuthorizationRequest(PartnerOwned):
-    """One request for consent (RFC 6749, section 4.1.1), between our redirect and the answer to it."""
-
-    installation_path = "installation_id"
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    installation = models.ForeignKey(Installation, models.CASCADE)
-    setup = models.ForeignKey(Setup, models.CASCADE)
-    setup_link = models.ForeignKey(SetupLink, models.CASCADE, null=True)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True)
-    auth_method = models.CharField(max_length=50, default="authorization_code")
-    # The client registration whose redirect URI was sent.
-    registration_id = models.UUIDField()
-    state_digest = models.CharField(max_length=64, unique=True, editable=False)
-    browser_digest = models.CharField(max_length=64, editable=False)
-    # {"code_verifier": "…"}; emptied when the answer arrives, or at the next request once it is too late
-    # (RFC 7636, section 7.1).
-    verifier = SealedField(null=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-    expires_at = models.DateTimeField()
-    consumed_at = models.DateTimeField(null=True)
-    # "connected", or a code of console.problems.
-    outcome = models.CharField(max_length=50, blank=True)
-
-    class Meta:
-        indexes = [
-            models.Index(
-                fields=["expires_at"], name="request_by_expiry", condition=models.Q(verifier__isnull=False)
-            )
-        ]
-
-    def __str__(self) -> str:
-        return f"request of {self.created_at:%Y-%m-%d %H:%M}"
-
-    def consume(self) -> bool:
-        """Take the right to exchange the code. Of any number of takers exactly one gets True."""
-        now = timezone.now()
-        taken = AuthorizationRequest.objects.filter(pk=self.pk, consumed_at=None, expires_at__gt=now)
-        return bool(taken.update(consumed_at=now))
-
-    def close(self, outcome: str) -> None:
-        AuthorizationRequest.objects.filter(pk=self.pk).update(outcome=outcome, verifier=None)
-
-    @classmethod
-    def forget_expired(cls) -> int:
-        """Empty the verifiers of requests that were never answered."""
-        late = cls.objects.filter(expires_at__lte=timezone.now(), verifier__isnull=False)
-        return late.update(verifier=None)
+        return self.setup_set.filter(finished_at=None).first()

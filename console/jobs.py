@@ -1,0 +1,232 @@
+"""Work in the background: schedule it, claim it, do it, and say how it ended.
+
+The row is the job (console.models.Job). A worker claims it by one conditional UPDATE that moves `due_at` to
+the end of a lease; killed in the middle, the job falls due again. What a job brings about is written
+together with its end, in `finish`, which only the holder of the lease can do: so it happens once, however
+often it was begun.
+"""
+
+import logging
+import random
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from django.db import close_old_connections, transaction
+from django.db.models import Count, F, Min, Q
+
+from console import clock, queue
+from console.clock import Now
+from console.models import Job, Pause
+
+log = logging.getLogger("console.jobs")
+
+# Of due rows so many are looked at, and one of them taken: several workers seldom meet.
+CHOICE = 32
+FIRST_RETRY, LAST_RETRY = timedelta(seconds=5), timedelta(hours=1)
+
+
+class LeaseLost(Exception):
+    """Another worker has taken the job over: what this one found is not to be written any more."""
+
+
+class Again(Exception):
+    """The job could not be done now. `after`: not sooner than that; else the usual, growing pause."""
+
+    def __init__(self, code: str, after: timedelta | None = None):
+        super().__init__(code)
+        self.code, self.after = code, after
+
+
+@dataclass(frozen=True)
+class Handler:
+    run: Callable[["Claim"], None]
+    lease: timedelta
+    # Tries until it is given up; None: never.
+    tries: int | None
+
+
+HANDLERS: dict[str, Handler] = {}
+
+
+def handler(kind: str, *, lease_seconds: int = 60, tries: int | None = None):
+    """Register what does the jobs of a kind: a function of a Claim.
+
+    It ends with `with claim.finish(…)` around what it writes; where it does not, the job is over with it.
+    """
+
+    def register(function: Callable[["Claim"], None]):
+        HANDLERS[kind] = Handler(function, timedelta(seconds=lease_seconds), tries)
+        return function
+
+    return register
+
+
+def schedule(kind: str, subject_id: UUID, partner_id: UUID | None, at: datetime | None = None) -> None:
+    """Let this be done at that time, or at once; within a transaction, with the rest of it or not at all.
+
+    There is one job of a kind for each subject: the new time counts in place of the old one.
+    """
+    due = at or clock.now()
+    made, is_new = Job.objects.get_or_create(
+        kind=kind, subject_id=subject_id, defaults={"partner_id": partner_id, "due_at": due}
+    )
+    if not is_new:
+        waiting = Job.objects.filter(pk=made.pk, started_at=None)
+        fresh = {"due_at": due, "attempts": 0, "last_error": "", "failed_at": None}
+        if not waiting.update(**fresh):
+            # Somebody has it at this moment; it comes round once more afterwards.
+            Job.objects.filter(pk=made.pk).update(wanted_at=due)
+    if at is None:
+        transaction.on_commit(queue.wake)
+
+
+def cancel(kind: str, subject_id: UUID) -> None:
+    Job.objects.filter(kind=kind, subject_id=subject_id).delete()
+
+
+@dataclass
+class Claim:
+    """A job that this worker holds."""
+
+    job: Job
+    lease: UUID
+
+    @property
+    def subject_id(self) -> UUID:
+        return self.job.subject_id
+
+    @property
+    def _mine(self):
+        return Job.objects.filter(pk=self.job.pk, lease=self.lease)
+
+    @contextmanager
+    def finish(self, next_at: datetime | None = None):
+        """Write what was brought about and end the job, or set its next time, as one change.
+
+        Raises LeaseLost, with nothing written, where another worker has taken the job over.
+        """
+        with transaction.atomic():
+            row = self._mine.select_for_update().first()
+            if row is None:
+                raise LeaseLost(str(self.job))
+            yield
+            due = min(filter(None, (next_at, row.wanted_at)), default=None)
+            if due is None:
+                row.delete()
+            else:
+                self._mine.update(
+                    due_at=due, started_at=None, wanted_at=None, attempts=0, last_error="", lease=uuid4()
+                )
+        self.job.started_at = None
+
+    @property
+    def is_finished(self) -> bool:
+        return self.job.started_at is None
+
+    def put_off(self, code: str, after: timedelta) -> None:
+        self._mine.update(
+            due_at=Now() + after, started_at=None, last_error=code[:100], lease=uuid4(), wanted_at=None
+        )
+        _wake_then(after)
+
+    def give_up(self, code: str) -> None:
+        self._mine.update(failed_at=Now(), started_at=None, last_error=code[:100], lease=uuid4())
+
+
+def _wake_then(after: timedelta) -> None:
+    """What is further away than a minute is found by the sweep."""
+    if after < timedelta(minutes=1):
+        queue.wake(after.total_seconds())
+
+
+def pause_after(attempts: int) -> timedelta:
+    """Full jitter: anything up to twice as long each time."""
+    return max(
+        timedelta(seconds=1),
+        random.random() * min(LAST_RETRY, FIRST_RETRY * 2 ** min(attempts, 20)),  # noqa: S311
+    )
+
+
+def due(limit: int = CHOICE):
+    """The rows that are due, longest first: an index scan, however many there are in all."""
+    return Job.objects.filter(failed_at=None, due_at__lte=Now()).order_by("due_at")[:limit]
+
+
+def claim() -> Claim | None:
+    """Take one job that is due; None where there is none left."""
+    if Pause.objects.exists():
+        return None
+    while rows := list(due()):
+        random.shuffle(rows)
+        for row in rows:
+            lease = uuid4()
+            # A kind that this version does not know waits for one that does.
+            known = HANDLERS.get(row.kind)
+            until = known.lease if known else timedelta(minutes=5)
+            taken = Job.objects.filter(pk=row.pk, lease=row.lease, failed_at=None).update(
+                lease=lease,
+                due_at=Now() + until,
+                started_at=Now(),
+                attempts=F("attempts") + 1,
+            )
+            if taken and known:
+                row.attempts, row.started_at = row.attempts + 1, clock.now()
+                return Claim(row, lease)
+    return None
+
+
+def run(held: Claim) -> None:
+    """Do one job. Whatever it raises stays here, and stands in its row."""
+    known = HANDLERS[held.job.kind]
+    try:
+        known.run(held)
+        if not held.is_finished:
+            with held.finish():
+                pass
+    except LeaseLost:
+        log.info("job taken over: %s", held.job)
+    except Exception as error:
+        asked = error if isinstance(error, Again) else None
+        code = asked.code if asked else type(error).__name__
+        if not asked:
+            # The name alone: a message may repeat what a provider or a person sent.
+            log.error("job failed: %s %s", held.job, code, exc_info=log.isEnabledFor(logging.DEBUG))
+        if known.tries is not None and held.job.attempts >= known.tries:
+            held.give_up(code)
+        else:
+            held.put_off(code, (asked and asked.after) or pause_after(held.job.attempts))
+
+
+def work() -> int:
+    """Do what is due, until nothing is; how many jobs that were."""
+    if due(2).count() > 1:
+        # Enough for another worker as well.
+        queue.wake()
+    done = 0
+    while held := claim():
+        run(held)
+        done += 1
+        close_old_connections()
+    return done
+
+
+def state() -> dict:
+    """How the queue is: {"waiting", "due", "running", "failed", "oldest_seconds", "kinds"}."""
+    at = clock.now()
+    rows = Job.objects.filter(failed_at=None)
+    late = rows.filter(due_at__lte=at, started_at=None).aggregate(count=Count("pk"), oldest=Min("due_at"))
+    return {
+        "due": late["count"],
+        "oldest_seconds": (at - late["oldest"]).total_seconds() if late["oldest"] else 0.0,
+        "running": rows.filter(started_at__isnull=False).count(),
+        "failed": Job.objects.filter(failed_at__isnull=False).count(),
+        "kinds": list(
+            Job.objects.filter(Q(due_at__lte=at) | Q(failed_at__isnull=False))
+            .values("kind")
+            .annotate(due=Count("pk", filter=Q(failed_at=None)), failed=Count("failed_at"))
+            .order_by("kind")
+        ),
+    }

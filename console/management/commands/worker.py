@@ -1,0 +1,30 @@
+"""A worker: renews tokens, checks installations, sends what is to be sent."""
+
+from django.core.management.base import BaseCommand
+
+from console import jobs
+from console.queue import huey
+from installations import renewing
+
+
+class Command(BaseCommand):
+    help = "Do the work in the background, until it is ended (Ctrl-C or SIGTERM: after the job in hand)."
+
+    def add_arguments(self, parser):
+        parser.add_argument("--threads", type=int, default=4, help="jobs at a time; 4")
+        parser.add_argument("--once", action="store_true", help="do what is due now, and end")
+
+    def handle(self, *args, threads: int, once: bool, **options):
+        # Before anything is renewed: what arrived and was not written yet.
+        renewing.replay_all()
+        if once:
+            self.stdout.write(f"{jobs.work()} jobs were done.")
+            return
+        consumer = huey.create_consumer(
+            workers=threads,
+            initial_delay=0.05,
+            max_delay=1.0,
+            graceful_signal="TERM",
+            check_worker_health=True,
+        )
+        consumer.run()

@@ -1,0 +1,65 @@
+"""What wakes the workers: huey, on a file of SQLite's by default, on Redis beyond one machine.
+
+A message says that there is something to do and nothing else. One that is lost costs a minute: each minute
+the workers look by themselves.
+"""
+
+import json
+import logging
+from datetime import datetime
+
+from django.conf import settings
+from huey import Huey, RedisHuey, SqliteHuey, crontab
+from huey.registry import Message
+from huey.serializer import Serializer
+
+log = logging.getLogger("console.queue")
+
+
+class _Json(Serializer):
+    """huey's own is pickle, which runs what it reads: whoever may write to the queue could run anything."""
+
+    def _serialize(self, data) -> bytes:
+        return json.dumps(data, default=lambda value: value.isoformat()).encode()
+
+    def _deserialize(self, data: bytes):
+        found = json.loads(data)
+        if not isinstance(found, list):
+            return found
+        message = Message(*found)
+        return message._replace(
+            eta=message.eta and datetime.fromisoformat(message.eta), args=tuple(message.args or ())
+        )
+
+
+def _made() -> Huey:
+    options = {"results": False, "serializer": _Json(), "utc": True}
+    if settings.QUEUE_URL:
+        return RedisHuey("partner-console", url=settings.QUEUE_URL, **options)
+    settings.QUEUE_FILE.parent.mkdir(parents=True, exist_ok=True)
+    return SqliteHuey("partner-console", filename=str(settings.QUEUE_FILE), **options)
+
+
+huey = _made()
+
+
+@huey.task(name="work")
+def work() -> None:
+    from console import jobs
+
+    jobs.work()
+
+
+# Each minute, on every worker: a claim tells them apart, so more than one of them does no harm.
+huey.periodic_task(crontab(minute="*"), name="sweep")(work.func)
+
+
+def wake(after_seconds: float = 0) -> None:
+    """Let a worker look for what is due. Whether there is one is not ours to wait for."""
+    try:
+        if after_seconds:
+            work.schedule(delay=after_seconds)
+        else:
+            work()
+    except Exception as error:  # the queue is down; the sweep finds the row
+        log.warning("no worker could be woken: %s", type(error).__name__)

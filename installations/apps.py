@@ -1,0 +1,9 @@
+from django.apps import AppConfig
+
+
+class Installations(AppConfig):
+    name = "installations"
+
+    def ready(self) -> None:
+        # Registers what does the work in the background.
+        from installations import background  # noqa: F401

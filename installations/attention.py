@@ -1,0 +1,37 @@
+"""An installation that a person has to look at: noted once, on the record, and told."""
+
+from console import jobs
+from console.models import Event
+from console.problems import PROBLEMS
+from installations.alerts import itself
+from installations.models import CredentialVersion, Installation
+
+
+def need(
+    installation: Installation,
+    version: CredentialVersion,
+    problem: str,
+    *,
+    words: str = "",
+    reference: str = "",
+) -> bool:
+    """Note what is wrong with this version of the credential, and let it be told.
+
+    False where another version took its place meanwhile, or where the same is known already.
+    """
+    is_new = installation.problem != problem
+    if not installation.need_attention(problem, version) or not is_new:
+        return False
+    connector = installation.definition
+    name = connector.name if connector else installation.connector
+    Event.objects.record(
+        "installation.needs_attention",
+        itself(installation.partner_id),
+        PROBLEMS[problem].title.format(connector=name, partner=installation.partner.name)[:300],
+        subject=installation,
+        reference=reference,
+        code=problem,
+        words=words,
+    )
+    jobs.schedule("tell", installation.pk, installation.partner_id)
+    return True

@@ -1,0 +1,70 @@
+"""What is done for installations without anybody looking: each function does the jobs of one kind."""
+
+from datetime import timedelta
+
+from console import clock, jobs
+from console.jobs import Again, Claim, handler
+from console.problems import ProblemError
+from installations import health, standing, tokens
+from installations.auth import Token
+from installations.models import Installation
+
+# Of these somebody has been told; trying again by ourselves mends nothing.
+UP_TO_PEOPLE = tokens.ENDED | {
+    "renewal_unknown",
+    "credential_expired",
+    "credential_rejected",
+    "installation_disabled",
+    "partner_disabled",
+    "connector_gone",
+}
+
+
+def _again(error: ProblemError) -> Again:
+    return Again(error.code, error.retry_after)
+
+
+@handler("renew", lease_seconds=90)
+def renew(claim: Claim) -> None:
+    """Renew a token ahead of its end."""
+    try:
+        found = tokens.usable(claim.subject_id, ahead=True)
+    except ProblemError as error:
+        if error.code in UP_TO_PEOPLE:
+            return
+        raise _again(error) from error
+    row = tokens.read(claim.subject_id)
+    method = found.installation.definition.manifest.method(found.installation.auth_method)
+    if row and (held := tokens.held_back(row)):
+        # It could not be renewed and lives on for a while.
+        raise _again(held)
+    token = Token.from_json(found.version.token)
+    at = standing.renew_at(method, token, found.version.created_at)
+    soon = clock.now() + timedelta(seconds=5)
+    with claim.finish(at and max(at, soon)):
+        pass
+
+
+@handler("check", lease_seconds=90)
+def check(claim: Claim) -> None:
+    """Check one installation, and set the time of the next check."""
+    row = Installation.objects.select_related("partner").filter(pk=claim.subject_id).first()
+    connector = row and row.definition
+    if connector is None or row.status not in ("connected", "needs_attention"):
+        return
+    try:
+        if not row.disabled_at and row.partner.is_active:
+            health.check(row)
+    except ProblemError as error:
+        if error.code not in UP_TO_PEOPLE and error.code not in health.BLAMES and claim.job.attempts < 5:
+            raise _again(error) from error
+    with claim.finish(health.next_check(connector.manifest, clock.now())):
+        pass
+
+
+@handler("tell", tries=10)
+def tell(claim: Claim) -> None:
+    """An installation needs attention: tell the customer, where the partner wants that."""
+
+
+__all__ = ["check", "jobs", "renew", "tell"]

@@ -1,0 +1,79 @@
+"""A breaker for each provider of a partner: who is down is not asked by everybody, again and again.
+
+Closed, it lets everybody through. Five failures within ten seconds open it. Open, it lets one probe through
+each half minute; the first that succeeds closes it. A wrong client secret opens it at once.
+"""
+
+import random
+from datetime import timedelta
+
+from django.db import IntegrityError, transaction
+from django.db.models import Case, F, When
+
+from console import clock
+from console.clock import Now
+from installations.models import Circuit
+
+FAILURES, WINDOW = 5, timedelta(seconds=10)
+PROBE_EVERY = timedelta(seconds=30)
+REFUSED_FOR = timedelta(minutes=5)
+
+
+class Open(Exception):
+    """Nobody is let through now. `code` says why, `after` when it makes sense to ask again."""
+
+    def __init__(self, code: str, after: timedelta):
+        super().__init__(code)
+        self.code, self.after = code, after
+
+
+def enter(partner_id, connector: str) -> None:
+    """Raises Open, unless the circuit is closed or this caller is its probe."""
+    row = Circuit.objects.filter(partner_id=partner_id, connector=connector).first()
+    if row is None or row.open_until is None:
+        return
+    # Of all who come when its time is up, one is the probe: the others find the time moved on.
+    probe = Circuit.objects.filter(pk=row.pk, open_until__lte=Now()).update(open_until=Now() + PROBE_EVERY)
+    if not probe:
+        left = max(row.open_until - clock.now(), timedelta(seconds=1))
+        # Not all at the same moment.
+        raise Open(row.problem, left + PROBE_EVERY * random.random())  # noqa: S311
+
+
+def succeeded(partner_id, connector: str) -> bool:
+    """Close it; True where it had been counting or was open."""
+    return bool(Circuit.objects.filter(partner_id=partner_id, connector=connector).delete()[0])
+
+
+def failed(partner_id, connector: str, problem: str, *, at_once: timedelta | None = None) -> None:
+    """Count a failure; `at_once` opens the circuit for that long."""
+    rows = Circuit.objects.filter(partner_id=partner_id, connector=connector)
+    if at_once:
+        if not rows.update(open_until=Now() + at_once, problem=problem):
+            _begin(partner_id, connector, problem, clock.now() + at_once)
+        return
+    within = {"since__gte": Now() - WINDOW}
+    # What it said before the window is forgotten, and the count begins anew.
+    counted = rows.update(
+        failures=Case(When(**within, then=F("failures") + 1), default=1),
+        since=Case(When(**within, then=F("since")), default=Now()),
+        problem=problem,
+    )
+    if not counted:
+        _begin(partner_id, connector, problem, None)
+    rows.filter(open_until=None, failures__gte=FAILURES).update(open_until=Now() + PROBE_EVERY)
+
+
+def _begin(partner_id, connector: str, problem: str, open_until) -> None:
+    try:
+        with transaction.atomic():
+            Circuit.objects.create(
+                partner_id=partner_id,
+                connector=connector,
+                failures=1,
+                since=clock.now(),
+                open_until=open_until,
+                problem=problem,
+            )
+    except IntegrityError:  # another process met the same
+        Circuit.objects.filter(partner_id=partner_id, connector=connector).update(failures=F("failures") + 1)

@@ -1,0 +1,29 @@
+"""What has been installed, the credential it holds, and how it came to it.
+
+A row's state changes only through methods of the models, each one conditional UPDATE. What a setup has
+collected stays in its `Setup` until it is verified; only then does the installation change.
+"""
+
+from installations.models.alert import Alert, Circuit
+from installations.models.authorization_request import AuthorizationRequest
+from installations.models.credential import Credential, CredentialVersion
+from installations.models.installation import Installation, Status
+from installations.models.notice import Notice
+from installations.models.revocation import Revocation
+from installations.models.setup import Setup, SetupLink
+from installations.models.tally import Tally
+
+__all__ = [
+    "Alert",
+    "AuthorizationRequest",
+    "Circuit",
+    "Credential",
+    "CredentialVersion",
+    "Installation",
+    "Notice",
+    "Revocation",
+    "Setup",
+    "SetupLink",
+    "Status",
+    "Tally",
+]

@@ -1,0 +1,300 @@
+"""Renew one credential, under a lease.
+
+No transaction is open while the provider is asked. What it answers is on the disk before it is read, and in
+the database before anything else happens; and only the holder of the lease can write, only over the version
+that it renewed.
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from uuid import UUID, uuid4
+
+from django.db import DatabaseError, connection, transaction
+from django.db.models import F, Q
+
+from connectors.manifest import AuthMethod, Manifest
+from connectors.models import ConnectorSettings
+from console import clock, jobs
+from console.clock import Now
+from console.problems import ProblemError
+from installations import alerts, attention, circuits, spool, standing
+from installations.auth import Token, TokenError, following
+from installations.auth import renew as ask
+from installations.auth.token_response import parse
+from installations.models import Credential, CredentialVersion, Status, Tally
+from installations.values import BadValue, fill_scopes, resolve
+
+log = logging.getLogger("installations.renewing")
+
+# Three times as long as any request may take.
+LEASE = timedelta(seconds=60)
+# Mistakes that the partner made with its OAuth client, and no customer can mend.
+PARTNERS = {"invalid_client", "configuration_refused", "redirect_uri_mismatch"}
+# What a successful renewal shows to be over.
+MENDED = ["grant_ended", "renewal_lost", "renewal_unknown", "credential_rejected", "invalid_client"]
+
+
+class Superseded(Exception):
+    """Another one has renewed it, or taken the lease over: what this one knows is not written."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A credential under our lease."""
+
+    row: Credential
+    method: AuthMethod
+    lease: UUID
+    # An earlier holder never came back: it may have spent the refresh token.
+    lost: bool
+
+    @property
+    def mine(self):
+        """The row, as long as nobody else has renewed it or taken it over."""
+        return Credential.objects.filter(pk=self.row.pk, lease=self.lease, current_id=self.row.current_id)
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.row.installation.definition.manifest
+
+
+def take(row: Credential, method: AuthMethod) -> Held | None:
+    """The lease, by one conditional UPDATE; None where another one has it."""
+    lease = uuid4()
+    same = Credential.objects.filter(pk=row.pk, current_id=row.current_id)
+    mine = {"lease": lease, "lease_until": Now() + LEASE}
+    if same.filter(lease_until=None).update(**mine):
+        return Held(row, method, lease, lost=False)
+    abandoned = same.filter(lease_until__lte=Now())
+    if getattr(method, "rotation", "none") == "single_use_revokes_family" and not spool.kept(row.pk):
+        # The lease stays with whoever has it: should that one come back, what it brings is the truth.
+        if abandoned.filter(unknown_since=None).update(unknown_since=Now()):
+            _note_unknown(row)
+        return None
+    return Held(row, method, lease, lost=True) if abandoned.update(**mine) else None
+
+
+def _note_unknown(row: Credential) -> None:
+    log.warning("renewal without an answer: credential=%s", row.pk)
+    if row.current.expires_at and row.current.expires_at <= row.clock:
+        attention.need(row.installation, row.current, "renewal_unknown")
+
+
+def renew(held: Held) -> Credential:
+    """Ask the provider and write down what it gave; the credential as it is then.
+
+    Raises ProblemError for what went wrong, noted where it belongs; Superseded.
+    """
+    for answer in spool.kept(held.row.pk):
+        if _replay(held, answer):
+            return _again(held)
+    settings = ConnectorSettings.objects.for_connector(held.row.partner_id, held.row.installation.connector)
+    place = (held.row.partner_id, held.row.installation.connector)
+    try:
+        circuits.enter(*place)
+        token = _ask(held, settings)
+    except circuits.Open as error:
+        held.mine.update(lease_until=None, retry_at=Now() + error.after, problem=error.code)
+        raise ProblemError(error.code, retry_after=error.after) from None
+    except BadValue as error:
+        _put_off(held, "value_unusable", circuits.REFUSED_FOR)
+        raise ProblemError("value_unusable", words=str(error)) from error
+    except TokenError as error:
+        _failed(held, settings, error)
+    except BaseException:
+        # Nobody knows what the provider did; whoever comes next is told so by the lease, once it ends.
+        log.error("renewal broken off: credential=%s", held.row.pk)
+        raise
+    else:
+        _write_until_it_is_written(held, token)
+        spool.forget(held.row.pk, held.lease)
+        if circuits.succeeded(*place):
+            alerts.close_alerts(*place, *PARTNERS)
+    return _again(held)
+
+
+def _again(held: Held) -> Credential:
+    rows = Credential.objects.select_related("current", "installation__partner").annotate(clock=Now())
+    return rows.get(pk=held.row.pk)
+
+
+def _values(held: Held, settings: ConnectorSettings, token: Token, partner: dict) -> dict[str, str]:
+    row = held.row.installation
+    return resolve(held.manifest, row.auth_method, partner, row.values or {}, row.discovered, token.values)
+
+
+def _ask(held: Held, settings: ConnectorSettings) -> Token:
+    """With the partner's values; where its new secret is refused, with the one before, while that counts."""
+    token = Token.from_json(held.row.current.token)
+    stored = settings.values or {}
+    candidates = [stored]
+    if settings.previous and settings.previous_until and settings.previous_until > held.row.clock:
+        candidates.append({**stored, **settings.previous})
+    for number, partner in enumerate(candidates, start=1):
+        values = _values(held, settings, token, partner)
+        scopes = fill_scopes(settings.scopes_for(held.method), values)
+        wanted = standing.wanted(held.manifest)
+        try:
+            return ask(held.method, values, token, scopes, wanted=wanted, keep=partial(_keep, held))
+        except TokenError as error:
+            if error.code != "invalid_client" or number == len(candidates):
+                raise
+    raise AssertionError("there is always a candidate")
+
+
+def _keep(held: Held, status: int, body: bytes, requested_at: datetime) -> None:
+    spool.keep(
+        spool.Answer(
+            credential_id=held.row.pk,
+            partner_id=held.row.partner_id,
+            version_id=held.row.current_id,
+            lease=held.lease,
+            status=status,
+            body=body,
+            requested_at=requested_at,
+        )
+    )
+
+
+def _write_until_it_is_written(held: Held, token: Token) -> None:
+    """The provider has given a token that exists only here: a database that fails is asked again."""
+    until = time.monotonic() + LEASE.total_seconds()
+    while True:
+        try:
+            return _write(held, token)
+        except DatabaseError:
+            if connection.in_atomic_block or time.monotonic() > until:
+                raise
+            connection.close()
+            time.sleep(0.5)
+
+
+def _write(held: Held, token: Token) -> None:
+    """The new version in place of the one that was renewed. Raises Superseded."""
+    row = held.row.installation
+    settings = ConnectorSettings.objects.for_connector(row.partner_id, row.connector)
+    values = _values(held, settings, token, settings.values or {})
+    with transaction.atomic():
+        version = CredentialVersion.objects.create(
+            partner_id=row.partner_id,
+            installation=row,
+            **standing.version_fields(held.method, token, values),
+        )
+        taken = held.mine.update(
+            current=version,
+            lease_until=None,
+            lease=uuid4(),
+            retry_at=None,
+            attempts=0,
+            problem="",
+            unknown_since=None,
+        )
+        if not taken:
+            raise Superseded
+        CredentialVersion.objects.filter(installation=row).exclude(pk=version.pk).delete()
+        rows = type(row).objects.filter(pk=row.pk)
+        rows.update(**standing.installation_fields(settings, held.method, token, values))
+        rows.filter(status=Status.ATTENTION, problem__in=MENDED).update(status=Status.CONNECTED, problem="")
+        if at := standing.renew_at(held.method, token, clock.now()):
+            jobs.schedule("renew", row.pk, row.partner_id, at)
+        Tally.note(row, clock.now().date(), worked=True)
+
+
+def _failed(held: Held, settings: ConnectorSettings, error: TokenError) -> None:
+    """Whose fault it is, noted where it belongs (RFC 6749, section 5.2). Raises ProblemError, Superseded."""
+    row = held.row.installation
+    place = (row.partner_id, row.connector)
+    after = error.retry_after
+    code = error.code
+    if code == "invalid_grant":
+        code = _end(held, settings, error)
+    elif code in PARTNERS:
+        after = circuits.REFUSED_FOR
+        if "client_id" in settings.supplied(held.manifest) or not row.stored:
+            name = row.definition.name
+            alerts.raise_alert(*place, code, name, error.words)
+            circuits.failed(*place, code, at_once=after)
+        else:
+            # The account's own client: nobody else feels it.
+            attention.need(row, held.row.current, code, words=error.words)
+        _put_off(held, code, after)
+    else:
+        after = max(after or timedelta(0), jobs.pause_after(held.row.attempts))
+        if not error.is_ours:
+            circuits.failed(*place, code)
+        _put_off(held, code, after)
+    spool.forget(held.row.pk, held.lease)
+    Tally.note(row, clock.now().date(), worked=False)
+    raise ProblemError(code, words=error.words, retry_after=after) from error
+
+
+def _end(held: Held, settings: ConnectorSettings, error: TokenError) -> str:
+    """The provider says that the grant is over. It is, if it said so of the version that is current."""
+    row, version = held.row.installation, held.row.current
+    values = _values(held, settings, Token.from_json(version.token), settings.values or {})
+    now_client = standing.client_digest(held.method, values)
+    code = "renewal_lost" if held.lost else "grant_ended"
+    if version.client_digest and version.client_digest != now_client:
+        code = "client_changed"
+    with transaction.atomic():
+        ended = held.mine.update(lease_until=None, retry_at=None, attempts=F("attempts") + 1, problem=code)
+        if not ended:
+            raise Superseded
+        attention.need(row, version, code, words=error.words)
+    return code
+
+
+def _put_off(held: Held, code: str, after: timedelta) -> None:
+    held.mine.update(lease_until=None, retry_at=Now() + after, attempts=F("attempts") + 1, problem=code)
+
+
+# ── what a process left behind ──────────────────────────────────────────────────────────────────
+
+
+def _replay(held: Held, answer: spool.Answer) -> bool:
+    """Write what an earlier holder had got and could not write; False where it was of no use any more."""
+    if answer.version_id != held.row.current_id:
+        answer.forget()
+        return False
+    old = Token.from_json(held.row.current.token)
+    shape = held.method.token_response
+    try:
+        fresh = parse(
+            answer.status,
+            answer.body,
+            shape,
+            requested_at=answer.requested_at,
+            wanted=standing.wanted(held.manifest),
+        )
+    except TokenError:
+        answer.forget()
+        return False
+    _write_until_it_is_written(held, following(old, fresh))
+    answer.forget()
+    log.info("an answer from the spool was written: credential=%s", held.row.pk)
+    return True
+
+
+def replay_all() -> int:
+    """At the start of a worker: everything that arrived and was not written; how many that were."""
+    done = 0
+    for answer in spool.kept():
+        rows = Credential.objects.select_related("current", "installation__partner").annotate(clock=Now())
+        row = rows.filter(pk=answer.credential_id).first()
+        connector = row and row.installation.definition
+        if row is None or answer.version_id != row.current_id or connector is None:
+            answer.forget()
+            continue
+        method = connector.manifest.method(row.installation.auth_method)
+        # Whoever held the lease under which it came is gone, or is writing it at this moment.
+        lease = uuid4()
+        same = Credential.objects.filter(pk=row.pk, current_id=row.current_id)
+        free = Q(lease_until=None) | Q(lease_until__lte=Now()) | Q(lease=answer.lease)
+        if same.filter(free).update(lease=lease, lease_until=Now() + LEASE):
+            held = Held(row, method, lease, lost=True)
+            done += _replay(held, answer)
+            held.mine.update(lease_until=None)
+    return done

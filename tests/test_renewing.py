@@ -1,0 +1,78 @@
+"""Tokens are renewed by exactly one caller, and what a provider gave is never lost."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection
+
+from console.problems import ProblemError
+from installations import tokens
+from installations.models import Alert, Credential, Installation
+from tests.rotating import connected, rotating, rotating_process, store_client  # noqa: F401 - fixtures
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def client_stored(rotating, northwind):  # noqa: F811
+    return store_client(northwind)
+
+
+def test_a_fresh_token_is_handed_out_as_it_is(rotating, account, client_stored):  # noqa: F811
+    (row,) = connected(rotating, account, ["g"])
+    assert tokens.usable(row.pk).token.access_token.startswith("at-g-")
+    assert rotating.asked["token"] == 0
+
+
+def test_a_token_that_ran_out_is_renewed(rotating, account, client_stored):  # noqa: F811
+    (row,) = connected(rotating, account, ["g"], ends_in=-5)
+    before = row.current_token()
+    found = tokens.usable(row.pk)
+    assert found.token.access_token != before.access_token
+    assert found.token.refresh_token != before.refresh_token
+    assert rotating.asked["token"] == 1
+    assert tokens.usable(row.pk).token == found.token
+    assert rotating.asked == {**rotating.asked, "token": 1, "reused": 0}
+
+
+def test_fifty_at_once_make_one_request(rotating, account, client_stored):  # noqa: F811
+    (row,) = connected(rotating, account, ["g"], ends_in=-5)
+    rotating.control(slow=0.5)
+
+    def ask(_):
+        try:
+            return tokens.usable(row.pk).token.access_token
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(50) as pool:
+        found = set(pool.map(ask, range(50)))
+    assert len(found) == 1
+    assert rotating.asked["token"] == 1
+    assert rotating.alive("g")
+
+
+def test_a_withdrawn_grant_needs_attention(rotating, account, client_stored):  # noqa: F811
+    (row,) = connected(rotating, account, ["g"], ends_in=-5)
+    rotating.post("/_control", {"answers": []})
+    Credential.objects.filter(installation=row).update()
+    import requests
+
+    requests.post(rotating.origin + "/revoke", data={"token": row.current_token().refresh_token}, timeout=5)
+    with pytest.raises(ProblemError) as caught:
+        tokens.usable(row.pk)
+    assert caught.value.code == "grant_ended"
+    row.refresh_from_db()
+    assert (row.status, row.problem) == ("needs_attention", "grant_ended")
+
+
+def test_a_wrong_partner_secret_breaks_nothing(rotating, account, northwind, client_stored):  # noqa: F811
+    rows = connected(rotating, account, ["a", "b", "c"], ends_in=-5)
+    store_client(northwind, "wrong")
+    for row in rows:
+        with pytest.raises(ProblemError) as caught:
+            tokens.usable(row.pk)
+        assert caught.value.code == "invalid_client"
+    assert Installation.objects.filter(status="connected").count() == 3
+    assert Alert.objects.count() == 1
+    assert rotating.asked["token"] == 1
