@@ -4,7 +4,7 @@ A method's `key` tells several of one type apart; it is its type where nothing e
 template the connector's properties stand for themselves, and `access_token` for the token.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -26,7 +26,8 @@ RESERVED = {
     "scope",
     "state",
 }
-
+# The same of OAuth 1.0a (RFC 5849, section 2.2), and the scopes that some providers add to it.
+RESERVED_OF_OAUTH1 = {"oauth_callback", "oauth_token", "oauth_verifier", "scope"}
 
 # What OAuth itself fills in.
 GRANTED = {"access_token", "code", "code_verifier", "redirect_uri"}
@@ -94,6 +95,16 @@ class _Method(Part):
     def is_oauth(self) -> bool:
         return False
 
+    @property
+    def granted(self) -> set[str]:
+        """Placeholders that no property fills in, but what this method obtains."""
+        return set()
+
+    @property
+    def client(self) -> tuple[str, ...]:
+        """The templates of a client registration: who asks, and what proves it."""
+        return ()
+
 
 class NoCredential(_Method):
     """Nothing to enter and nothing to prove."""
@@ -119,24 +130,86 @@ class HttpBasic(_Method):
         return (*super().templates, self.username, self.password)
 
 
-class OAuth1(_Method):
-    """OAuth 1.0a (RFC 5849) with tokens that the account makes at the provider: no redirect."""
+class _ScopedMethod(_Method):
+    """A method that may ask for some rights and not for others."""
 
-    type: Literal["oauth1"]
+    default_scopes: tuple[Annotated[Filled, Field(min_length=1)], ...] = ()
+    scope_separator: Literal[" ", ","] = " "
+    # What a scope allows, in plain words, for the person who is asked.
+    scope_labels: dict[str, Text] = {}
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        return (*super().templates, *self.default_scopes)
+
+
+class _SigningMethod(_Method):
+    """OAuth 1.0a (RFC 5849): every request is signed with the secrets of a client and of a token."""
+
     consumer_key: Filled = "${consumer_key}"
     consumer_secret: Filled = "${consumer_secret}"
+    signature_method: Literal["HMAC-SHA1", "HMAC-SHA256"] = "HMAC-SHA256"
+
+    @property
+    def client(self) -> tuple[str, ...]:
+        return (self.consumer_key, self.consumer_secret)
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        return (*super().templates, *self.client)
+
+
+class OAuth1(_SigningMethod):
+    """OAuth 1.0a with tokens that the account makes at the provider: no redirect."""
+
+    type: Literal["oauth1"]
     token: Filled = "${token}"
     token_secret: Filled = "${token_secret}"
-    signature_method: Literal["HMAC-SHA1", "HMAC-SHA256"] = "HMAC-SHA256"
     realm: Filled = ""
 
     @property
     def templates(self) -> tuple[str, ...]:
-        own = (self.consumer_key, self.consumer_secret, self.token, self.token_secret, self.realm)
-        return (*super().templates, *own)
+        return (*super().templates, self.token, self.token_secret, self.realm)
 
 
-class _TokenMethod(_Method):
+class OAuth1Redirection(_SigningMethod, _ScopedMethod):
+    """OAuth 1.0a with redirection-based authorization (RFC 5849, section 2)."""
+
+    type: Literal["oauth1_redirection"]
+    temporary_credentials_endpoint: Endpoint
+    authorization_endpoint: Endpoint
+    token_endpoint: Endpoint
+    authorization_params: dict[str, Filled] = {}
+    # The token credentials (section 2.3), which are obtained and not entered.
+    token: ClassVar[str] = "${access_token}"
+    token_secret: ClassVar[str] = "${token_secret}"
+    realm: ClassVar[str] = ""
+
+    @model_validator(mode="after")
+    def _answers_for_itself(self) -> Self:
+        if taken := sorted(RESERVED_OF_OAUTH1 & set(self.authorization_params)):
+            raise ValueError(f"authorization_params cannot set {taken[0]}: the request says it itself")
+        return self
+
+    @property
+    def is_interactive(self) -> bool:
+        return True
+
+    @property
+    def granted(self) -> set[str]:
+        return {"access_token", "token_secret"}
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        return (*super().templates, *self.urls, *self.authorization_params.values())
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        endpoints = (self.temporary_credentials_endpoint, self.authorization_endpoint, self.token_endpoint)
+        return (*super().urls, *endpoints)
+
+
+class _TokenMethod(_ScopedMethod):
     """A method that asks a token endpoint."""
 
     token_endpoint: Endpoint
@@ -152,10 +225,6 @@ class _TokenMethod(_Method):
     token_response: TokenResponse = TokenResponse()
     client_id: Filled = "${client_id}"
     client_secret: Filled = "${client_secret}"
-    default_scopes: tuple[Annotated[Filled, Field(min_length=1)], ...] = ()
-    scope_separator: Literal[" ", ","] = " "
-    # What a scope allows, in plain words, for the person who is asked.
-    scope_labels: dict[str, Text] = {}
     inject: Injection = Injection(headers={"Authorization": "Bearer ${access_token}"})
 
     @model_validator(mode="after")
@@ -171,12 +240,18 @@ class _TokenMethod(_Method):
         return True
 
     @property
+    def granted(self) -> set[str]:
+        return GRANTED
+
+    @property
+    def client(self) -> tuple[str, ...]:
+        has_secret = self.token_endpoint_auth_method != "none"
+        return (self.client_id, self.client_secret) if has_secret else (self.client_id,)
+
+    @property
     def templates(self) -> tuple[str, ...]:
-        client = (self.client_id,)
-        if self.token_endpoint_auth_method != "none":
-            client = (self.client_id, self.client_secret)
         request = (*self.token_params.values(), *self.token_headers.values(), self.token_body)
-        return (*super().templates, *self.urls, *request, *self.default_scopes, *client)
+        return (*super().templates, *self.urls, *request, *self.client)
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -257,11 +332,19 @@ class JwtBearer(_TokenMethod):
 
 
 AuthMethod = Annotated[
-    NoCredential | ApiKey | HttpBasic | OAuth1 | AuthorizationCode | ClientCredentials | Password | JwtBearer,
+    NoCredential
+    | ApiKey
+    | HttpBasic
+    | OAuth1
+    | OAuth1Redirection
+    | AuthorizationCode
+    | ClientCredentials
+    | Password
+    | JwtBearer,
     Field(discriminator="type"),
 ]
 
 
 def values_of(method: AuthMethod) -> set[str]:
-    """The placeholders that this method uses, `access_token` apart."""
-    return names_in(*method.templates) - (GRANTED if method.is_oauth else set())
+    """The placeholders that this method uses, apart from what it obtains."""
+    return names_in(*method.templates) - method.granted
