@@ -4,11 +4,12 @@ A method's `key` tells several of one type apart; it is its type where nothing e
 template the connector's properties stand for themselves, and `access_token` for the token.
 """
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from connectors.manifest.verification import Verification
+from connectors.manifest.method import Injection, Method, ScopedMethod
+from connectors.manifest.oauth1 import OAuth1, OAuth1Redirection
 from connectors.manifest.vocabulary import Endpoint, Filled, Name, Part, Path, Text, names_in
 
 # What an authorization or a token request says itself (RFC 6749, RFC 7636); no manifest overrides it.
@@ -26,22 +27,8 @@ RESERVED = {
     "scope",
     "state",
 }
-# The same of OAuth 1.0a (RFC 5849, section 2.2), and the scopes that some providers add to it.
-RESERVED_OF_OAUTH1 = {"oauth_callback", "oauth_token", "oauth_verifier", "scope"}
-
 # What OAuth itself fills in.
 GRANTED = {"access_token", "code", "code_verifier", "redirect_uri"}
-
-
-class Injection(Part):
-    """Where the credential goes in every request to the provider. What would be empty is left out."""
-
-    headers: dict[str, Filled] = {}
-    query: dict[str, Filled] = {}
-
-    @property
-    def templates(self) -> tuple[str, ...]:
-        return (*self.headers.values(), *self.query.values())
 
 
 class TokenResponse(Part):
@@ -60,65 +47,19 @@ class TokenResponse(Part):
     default_expires_in: int | None = Field(default=None, gt=0)
 
 
-class _Method(Part):
-    key: Name = ""
-    label: Text
-    summary: Text
-    help_anchors: tuple[str, ...] = ()
-    # Values of the manifest's `method_property` that lead to this method.
-    chosen_by: tuple[str, ...] = ()
-    inject: Injection = Injection()
-    # Where this way is proven otherwise than the others.
-    verification: Verification | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _named_by_its_type(cls, data):
-        if isinstance(data, dict) and "key" not in data and "type" in data:
-            data = {**data, "key": data["type"]}
-        return data
-
-    @property
-    def templates(self) -> tuple[str, ...]:
-        """All texts with placeholders."""
-        return (*self.inject.templates, *(self.verification.templates if self.verification else ()))
-
-    @property
-    def urls(self) -> tuple[str, ...]:
-        return self.verification.urls if self.verification else ()
-
-    @property
-    def is_interactive(self) -> bool:
-        return False
-
-    @property
-    def is_oauth(self) -> bool:
-        return False
-
-    @property
-    def granted(self) -> set[str]:
-        """Placeholders that no property fills in, but what this method obtains."""
-        return set()
-
-    @property
-    def client(self) -> tuple[str, ...]:
-        """The templates of a client registration: who asks, and what proves it."""
-        return ()
-
-
-class NoCredential(_Method):
+class NoCredential(Method):
     """Nothing to enter and nothing to prove."""
 
     type: Literal["none"]
 
 
-class ApiKey(_Method):
+class ApiKey(Method):
     """One secret or several that the account has, put into each request as `inject` says."""
 
     type: Literal["api_key"]
 
 
-class HttpBasic(_Method):
+class HttpBasic(Method):
     """RFC 7617. Either part may be composed, or be blank."""
 
     type: Literal["http_basic"]
@@ -130,86 +71,7 @@ class HttpBasic(_Method):
         return (*super().templates, self.username, self.password)
 
 
-class _ScopedMethod(_Method):
-    """A method that may ask for some rights and not for others."""
-
-    default_scopes: tuple[Annotated[Filled, Field(min_length=1)], ...] = ()
-    scope_separator: Literal[" ", ","] = " "
-    # What a scope allows, in plain words, for the person who is asked.
-    scope_labels: dict[str, Text] = {}
-
-    @property
-    def templates(self) -> tuple[str, ...]:
-        return (*super().templates, *self.default_scopes)
-
-
-class _SigningMethod(_Method):
-    """OAuth 1.0a (RFC 5849): every request is signed with the secrets of a client and of a token."""
-
-    consumer_key: Filled = "${consumer_key}"
-    consumer_secret: Filled = "${consumer_secret}"
-    signature_method: Literal["HMAC-SHA1", "HMAC-SHA256"] = "HMAC-SHA256"
-
-    @property
-    def client(self) -> tuple[str, ...]:
-        return (self.consumer_key, self.consumer_secret)
-
-    @property
-    def templates(self) -> tuple[str, ...]:
-        return (*super().templates, *self.client)
-
-
-class OAuth1(_SigningMethod):
-    """OAuth 1.0a with tokens that the account makes at the provider: no redirect."""
-
-    type: Literal["oauth1"]
-    token: Filled = "${token}"
-    token_secret: Filled = "${token_secret}"
-    realm: Filled = ""
-
-    @property
-    def templates(self) -> tuple[str, ...]:
-        return (*super().templates, self.token, self.token_secret, self.realm)
-
-
-class OAuth1Redirection(_SigningMethod, _ScopedMethod):
-    """OAuth 1.0a with redirection-based authorization (RFC 5849, section 2)."""
-
-    type: Literal["oauth1_redirection"]
-    temporary_credentials_endpoint: Endpoint
-    authorization_endpoint: Endpoint
-    token_endpoint: Endpoint
-    authorization_params: dict[str, Filled] = {}
-    # The token credentials (section 2.3), which are obtained and not entered.
-    token: ClassVar[str] = "${access_token}"
-    token_secret: ClassVar[str] = "${token_secret}"
-    realm: ClassVar[str] = ""
-
-    @model_validator(mode="after")
-    def _answers_for_itself(self) -> Self:
-        if taken := sorted(RESERVED_OF_OAUTH1 & set(self.authorization_params)):
-            raise ValueError(f"authorization_params cannot set {taken[0]}: the request says it itself")
-        return self
-
-    @property
-    def is_interactive(self) -> bool:
-        return True
-
-    @property
-    def granted(self) -> set[str]:
-        return {"access_token", "token_secret"}
-
-    @property
-    def templates(self) -> tuple[str, ...]:
-        return (*super().templates, *self.urls, *self.authorization_params.values())
-
-    @property
-    def urls(self) -> tuple[str, ...]:
-        endpoints = (self.temporary_credentials_endpoint, self.authorization_endpoint, self.token_endpoint)
-        return (*super().urls, *endpoints)
-
-
-class _TokenMethod(_ScopedMethod):
+class _TokenMethod(ScopedMethod):
     """A method that asks a token endpoint."""
 
     token_endpoint: Endpoint
@@ -293,7 +155,7 @@ class AuthorizationCode(_TokenMethod):
     @property
     def urls(self) -> tuple[str, ...]:
         endpoints = (self.authorization_endpoint, self.token_endpoint, self.revocation_endpoint)
-        return (*_Method.urls.fget(self), *filter(None, endpoints))
+        return (*Method.urls.fget(self), *filter(None, endpoints))
 
 
 class ClientCredentials(_TokenMethod):
