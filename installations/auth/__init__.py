@@ -6,12 +6,18 @@ They know protocol and never rows: plain values in, a Token out.
 from installations.auth.authorization_code import AuthorizationCode
 from installations.auth.client_credentials import ClientCredentials
 from installations.auth.jwt_bearer import JwtBearer
+from installations.auth.oauth1_redirection import OAuth1Redirection
 from installations.auth.password import Password
 from installations.auth.signing import sign
 from installations.auth.static import Static
 from installations.auth.token import Token
 from installations.auth.token_response import TokenError
 
+# Methods that lead through the browser: begin makes the question, obtain takes the answer.
+INTERACTIVE = {
+    "authorization_code": AuthorizationCode,
+    "oauth1_redirection": OAuth1Redirection,
+}
 # Methods that need no browser: what is entered gives the token.
 DIRECT = {
     "client_credentials": ClientCredentials,
@@ -20,4 +26,4 @@ DIRECT = {
 }
 STATIC = {"none", "api_key", "http_basic", "oauth1"}
 
-__all__ = ["DIRECT", "STATIC", "AuthorizationCode", "Static", "Token", "TokenError", "sign"]
+__all__ = ["DIRECT", "INTERACTIVE", "STATIC", "Static", "Token", "TokenError", "sign"]
