@@ -71,6 +71,7 @@ _WAYS = {
     "api_key": "API key token",
     "http_basic": "basic password",
     "oauth1": "OAuth 1",
+    "oauth1_redirection": "OAuth 1",
     "authorization_code": "OAuth",
     "client_credentials": "OAuth client credentials",
     "password": "OAuth password",

@@ -5,7 +5,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
 
-from console.models import Account, Event, KeyCanary, Membership, Partner, User
+from console.models import Account, Event, Job, KeyCanary, Membership, Partner, Pause, User
 from console.tenancy import Principal
 
 admin.site.site_header = "Partner Console · Staff"
@@ -178,3 +178,23 @@ class KeyCanaries(ReadOnly):
 
     def has_delete_permission(self, request, obj=None):
         return False
+
+
+@admin.register(Job)
+class Jobs(ReadOnly):
+    list_display = ["kind", "partner", "due_at", "started_at", "attempts", "last_error", "failed_at"]
+    list_select_related = ["partner"]
+    list_filter = [
+        "kind",
+        ("failed_at", admin.EmptyFieldListFilter),
+        ("partner", admin.RelatedOnlyFieldListFilter),
+    ]
+    search_fields = ["subject_id", "last_error", "partner__name"]
+    show_full_result_count = False
+
+
+@admin.register(Pause)
+class Pauses(ReadOnly):
+    list_display = ["created_at", "reason"]
+    search_fields = ["reason"]
+    list_filter = ["created_at"]

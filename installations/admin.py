@@ -4,12 +4,17 @@ from console.admin import ReadOnly, staff
 from console.models import Event
 from installations import links
 from installations.models import (
+    Alert,
     AuthorizationRequest,
+    Circuit,
     Credential,
     CredentialVersion,
     Installation,
+    Notice,
+    Revocation,
     Setup,
     SetupLink,
+    Tally,
 )
 
 BY_PARTNER = ("partner", admin.RelatedOnlyFieldListFilter)
@@ -170,4 +175,49 @@ class AuthorizationRequests(ReadOnly):
     list_select_related = ["installation__account", "partner"]
     list_filter = ["outcome", BY_PARTNER]
     search_fields = ["installation__id", "partner__name"]
+    show_full_result_count = False
+
+
+@admin.register(Alert)
+class Alerts(ReadOnly):
+    list_display = ["opened_at", "code", "connector", "partner", "times", "last_at", "closed_at"]
+    list_select_related = ["partner"]
+    list_filter = [("closed_at", admin.EmptyFieldListFilter), "code", BY_PARTNER]
+    search_fields = ["connector", "partner__name"]
+    show_full_result_count = False
+
+
+@admin.register(Circuit)
+class Circuits(ReadOnly):
+    list_display = ["connector", "partner", "problem", "failures", "since", "open_until"]
+    list_select_related = ["partner"]
+    list_filter = [("open_until", admin.EmptyFieldListFilter), BY_PARTNER]
+    search_fields = ["connector", "partner__name"]
+    show_full_result_count = False
+
+
+@admin.register(Notice)
+class Notices(ReadOnly):
+    list_display = ["created_at", "kind", "subject", "partner", "sent_at", "failure"]
+    list_select_related = ["partner"]
+    list_filter = ["kind", ("sent_at", admin.EmptyFieldListFilter), BY_PARTNER]
+    search_fields = ["subject", "partner__name", "installation_id"]
+    show_full_result_count = False
+
+
+@admin.register(Revocation)
+class Revocations(ReadOnly):
+    list_display = ["created_at", "connector", "partner", "installation_id"]
+    list_select_related = ["partner"]
+    list_filter = [BY_PARTNER]
+    search_fields = ["connector", "partner__name", "installation_id"]
+    show_full_result_count = False
+
+
+@admin.register(Tally)
+class Tallies(ReadOnly):
+    list_display = ["day", "about", "partner", "worked", "failed"]
+    list_select_related = ["partner"]
+    list_filter = ["day", BY_PARTNER]
+    search_fields = ["about", "partner__name"]
     show_full_result_count = False

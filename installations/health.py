@@ -9,10 +9,9 @@ from console import clock
 from console.models import Event
 from console.problems import ProblemError
 from console.tenancy import Principal
-from installations import attention, tokens, verification
+from installations import attention, standing, tokens, verification
 from installations.auth import can_renew
 from installations.models import Installation, Tally
-from installations.values import resolve
 from installations.verification import AddressUnknown, Identity
 
 # What says that the credential, and not the way to the provider, is at fault.
@@ -82,12 +81,11 @@ def _ask(found: tokens.Usable) -> Identity:
     """Raises ProblemError."""
     row = found.installation
     manifest = row.definition.manifest
-    partner = ConnectorSettings.objects.for_connector(row.partner_id, row.connector)
-    own = {**(row.values or {}), **row.discovered}
+    settings = ConnectorSettings.objects.for_connector(row.partner_id, row.connector)
+    values = standing.values_of(row, settings, found.token)
     if manifest.discovery:
         # The address is looked up anew: what was found may have moved.
-        own.pop(manifest.discovery.property, None)
-    values = resolve(manifest, row.auth_method, partner.values or {}, own, found.token.values)
+        values[manifest.discovery.property] = ""
     try:
         return verification.verify(manifest, manifest.method(row.auth_method), found.token, values)
     except AddressUnknown as error:

@@ -25,7 +25,7 @@ from installations.auth import Token, TokenError, following
 from installations.auth import renew as ask
 from installations.auth.token_response import parse
 from installations.models import Credential, CredentialVersion, Status, Tally
-from installations.values import BadValue, fill_scopes, resolve
+from installations.values import BadValue, fill_scopes
 
 log = logging.getLogger("installations.renewing")
 
@@ -121,20 +121,14 @@ def _again(held: Held) -> Credential:
     return rows.get(pk=held.row.pk)
 
 
-def _values(held: Held, settings: ConnectorSettings, token: Token, partner: dict) -> dict[str, str]:
-    row = held.row.installation
-    return resolve(held.manifest, row.auth_method, partner, row.values or {}, row.discovered, token.values)
-
-
 def _ask(held: Held, settings: ConnectorSettings) -> Token:
     """With the partner's values; where its new secret is refused, with the one before, while that counts."""
     token = Token.from_json(held.row.current.token)
-    stored = settings.values or {}
-    candidates = [stored]
+    candidates: list[dict[str, str]] = [{}]
     if settings.previous and settings.previous_until and settings.previous_until > held.row.clock:
-        candidates.append({**stored, **settings.previous})
-    for number, partner in enumerate(candidates, start=1):
-        values = _values(held, settings, token, partner)
+        candidates.append(settings.previous)
+    for number, instead in enumerate(candidates, start=1):
+        values = standing.values_of(held.row.installation, settings, token, instead=instead)
         scopes = fill_scopes(settings.scopes_for(held.method), values)
         wanted = standing.wanted(held.manifest)
         try:
@@ -176,7 +170,7 @@ def _write(held: Held, token: Token) -> None:
     """The new version in place of the one that was renewed. Raises Superseded."""
     row = held.row.installation
     settings = ConnectorSettings.objects.for_connector(row.partner_id, row.connector)
-    values = _values(held, settings, token, settings.values or {})
+    values = standing.values_of(row, settings, token)
     with transaction.atomic():
         version = CredentialVersion.objects.create(
             partner_id=row.partner_id,
@@ -213,13 +207,12 @@ def _failed(held: Held, settings: ConnectorSettings, error: TokenError) -> None:
         code = _end(held, settings, error)
     elif code in PARTNERS:
         after = circuits.REFUSED_FOR
-        if "client_id" in settings.supplied(held.manifest) or not row.stored:
-            name = row.definition.name
-            alerts.raise_alert(*place, code, name, error.words)
-            circuits.failed(*place, code, at_once=after)
-        else:
-            # The account's own client: nobody else feels it.
+        if standing.has_own_client(row):
+            # Nobody else feels it.
             attention.need(row, held.row.current, code, words=error.words)
+        else:
+            alerts.raise_alert(*place, code, row.definition.name, error.words)
+            circuits.failed(*place, code, at_once=after)
         _put_off(held, code, after)
     else:
         after = max(after or timedelta(0), jobs.pause_after(held.row.attempts))
@@ -234,7 +227,7 @@ def _failed(held: Held, settings: ConnectorSettings, error: TokenError) -> None:
 def _end(held: Held, settings: ConnectorSettings, error: TokenError) -> str:
     """The provider says that the grant is over. It is, if it said so of the version that is current."""
     row, version = held.row.installation, held.row.current
-    values = _values(held, settings, Token.from_json(version.token), settings.values or {})
+    values = standing.values_of(row, settings, Token.from_json(version.token))
     now_client = standing.client_digest(held.method, values)
     code = "renewal_lost" if held.lost else "grant_ended"
     if version.client_digest and version.client_digest != now_client:

@@ -7,7 +7,31 @@ from connectors.manifest import AuthMethod, Manifest
 from connectors.models import ConnectorSettings
 from console.crypto import digest
 from installations.auth import Token, can_renew
-from installations.values import fill, fill_scopes
+from installations.models import Installation
+from installations.values import fill, fill_scopes, resolve
+
+
+def values_of(
+    installation: Installation, settings: ConnectorSettings, token: Token, instead: dict | None = None
+) -> dict[str, str]:
+    """Every value known for an installation. `instead` replaces some of the partner's.
+
+    A credential belongs to the application that it was issued to: one that the account supplied itself goes
+    before the partner's, whatever the partner stores since.
+    """
+    manifest, auth_method = installation.definition.manifest, installation.auth_method
+    own = {**(installation.values or {}), **installation.discovered}
+    mine = manifest.client_registration(auth_method) & own.keys()
+    stored = {**settings.values_for(manifest, auth_method), **(instead or {})}
+    stored = {name: value for name, value in stored.items() if name not in mine}
+    return resolve(manifest, auth_method, stored, own, token.values)
+
+
+def has_own_client(installation: Installation) -> bool:
+    """Whether the account brought its own application, and not the partner's."""
+    client = installation.definition.manifest.client_registration(installation.auth_method)
+    return bool(client & (installation.stored or {}).keys())
+
 
 # A token is renewed so long before its end, or at half of its life where that is short.
 LEAD = timedelta(minutes=15)

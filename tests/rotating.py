@@ -52,10 +52,11 @@ def rotating_process():
 def rotating(rotating_process, settings) -> Rotating:
     settings.STAND_IN_ORIGINS = {"https://rotating.test": rotating_process.origin}
     settings.CONNECTOR_LIBRARIES = LIBRARIES
+    registry.all.cache_clear()
     server = Rotating(rotating_process.origin)
     server.control(reset=True)
     yield server
-    settings.CONNECTOR_LIBRARIES = django_settings.CONNECTOR_LIBRARIES
+    registry.all.cache_clear()
 
 
 def store_client(partner: Partner, secret: str = CLIENT[1]) -> ConnectorSettings:

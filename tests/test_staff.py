@@ -18,16 +18,21 @@ from django.utils import timezone
 
 from connectors.authoring.beginning import begin
 from connectors.models import ConnectorSettings, CustomConnector, Publication, Release
-from console.models import Account, Event, KeyCanary, Membership, Partner, User
+from console.models import Account, Event, Job, KeyCanary, Membership, Partner, Pause, User
 from console.tenancy import Principal
 from installations.models import (
+    Alert,
     AuthorizationRequest,
+    Circuit,
     Credential,
     CredentialVersion,
     Installation,
+    Notice,
+    Revocation,
     Setup,
     SetupLink,
     Status,
+    Tally,
 )
 from tests.conftest import PASSWORD, open_link, sign_in
 from tests.dataset import fill
@@ -80,6 +85,7 @@ def make_rows(count: int, staff_user: User, name: str = "Alder Works") -> None:
     Partner.objects.bulk_create(
         Partner(name=f"{name} {number}", domain=f"{number}.{partner.domain}") for number in range(count)
     )
+    Pause.objects.bulk_create(Pause(reason="Restored from a backup") for _ in range(count))
     KeyCanary.objects.bulk_create(KeyCanary(value="partner-console") for _ in range(count))
     for row in rows:
         version = CredentialVersion.objects.create(
@@ -104,6 +110,14 @@ def make_rows(count: int, staff_user: User, name: str = "Alder Works") -> None:
         stored = ConnectorSettings(partner=partner, connector=f"connector-{row.pk}")
         stored.set_values({"client_secret": SECRET}, "somebody@alder.example")
         stored.save()
+        Revocation.objects.create(
+            partner=partner, connector="acme", installation_id=row.pk, grant={"token": SECRET}
+        )
+        Alert.objects.create(partner=partner, connector=f"connector-{row.pk}", code="invalid_client")
+        Circuit.objects.create(partner=partner, connector=f"connector-{row.pk}", since=now)
+        Notice.objects.create(partner=partner, kind="digest", subject="One connection needs attention")
+        Tally.objects.create(partner=partner, about=f"installation:{row.pk}", day=now.date(), worked=1)
+        Job.objects.create(partner=partner, kind="check", subject_id=row.pk, due_at=now)
         Event.objects.record(
             "installation.tested", principal, "The test passed", subject=row, reference="NNNNNNNN"
         )

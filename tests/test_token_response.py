@@ -19,7 +19,7 @@ import requests.adapters
 from django.utils import timezone
 
 from connectors.manifest.auth_methods import AuthorizationCode as AuthMethod
-from console import http
+from console import clock, http
 from console.problems import PROBLEMS
 from installations.auth.authorization_code import AuthorizationCode
 from installations.auth.token import Token
@@ -27,6 +27,9 @@ from installations.auth.token_response import TokenError
 from tests.product import full
 from tests.stand_ins.process import ROOT
 from tests.stand_ins.quirks import Authority, Quirks, answer, chunked, drip
+
+# Lifetimes count from the database's clock.
+pytestmark = pytest.mark.django_db
 
 # The slow answers take as long as the deadline allows: the real one only with FULL=1.
 DEADLINE = full(2, 20)
@@ -311,7 +314,7 @@ def test_a_redirect_of_the_token_endpoint_is_not_followed(status, serve, setting
 
 def test_a_lifetime_counts_from_before_the_request(serve):
     serve(lambda _: [1.0, lasting(3600)])
-    before = timezone.now()
+    before = clock.now()
     token = obtain()
     assert token.expires_at - before < timedelta(seconds=3600.5)
 

@@ -25,7 +25,7 @@ def sign(request: PreparedRequest, method: AuthMethod, values: dict[str, str]) -
         username, password = fill(method.username, values), fill(method.password, values)
         # As bytes: requests would encode text as Latin-1 (RFC 7617, section 2.1, wants UTF-8).
         HTTPBasicAuth(username.encode(), password.encode())(request)
-    if method.type == "oauth1":
+    if method.type in ("oauth1", "oauth1_redirection"):
         OAuth1(
             fill(method.consumer_key, values),
             fill(method.consumer_secret, values),

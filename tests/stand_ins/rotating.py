@@ -31,7 +31,7 @@ class Server:
         self.grants: dict[str, dict] = {}
         self.owner: dict[str, str] = {}
         self.calls = {"token": 0, "revoke": 0, "me": 0, "reused": 0, "invalid_grant": 0}
-        # Seconds that tokens live; seconds before an answer; statuses to answer with, in turn, before it works.
+        # Seconds that tokens live; seconds before an answer; statuses to answer with, in turn, at first.
         self.switches = {
             "lifetime": 3600,
             "slow": 0.0,
@@ -66,7 +66,10 @@ class Server:
             if self.switches["answers"]:
                 status = self.switches["answers"].pop(0)
                 return status, {"error": "temporarily_unavailable"}
-            if form.get("client_id") != CLIENT[0] or form.get("client_secret") not in self.switches["secrets"]:
+            if (
+                form.get("client_id") != CLIENT[0]
+                or form.get("client_secret") not in self.switches["secrets"]
+            ):
                 return 401, {"error": "invalid_client"}
             sent = form.get("refresh_token", "")
             grant = self.owner.get(sent)
@@ -134,7 +137,7 @@ def _form(body: bytes) -> dict[str, str]:
 
 
 def _control(asked: dict) -> dict:
-    """{"reset": true} · {"issue": "grant"} gives a token response · {"expire": "grant"} · switches by name."""
+    """{"reset": true} · {"issue": ["grant"]} gives token responses · {"expire": "grant"} · switches."""
     with SERVER.lock:
         if asked.pop("reset", False):
             SERVER.reset()
