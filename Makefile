@@ -26,7 +26,8 @@ run: .venv/run .env
 	@echo "The console:                    $(BASE_URL)/     (Ctrl-C ends it)"
 	@echo
 	@$(BIN)/python -m tests.stand_ins.heartland --port $(STAND_IN_PORT) --state var/stand-in.json & stand_in=$$!; \
-	  trap "kill $$stand_in 2>/dev/null" EXIT INT TERM; \
+	  LOG_LEVEL=WARNING $(BIN)/python manage.py worker & worker=$$!; \
+	  trap "kill $$stand_in $$worker 2>/dev/null" EXIT INT TERM; \
 	  $(BIN)/gunicorn console.wsgi --bind 127.0.0.1:$(PORT) --worker-class gthread --threads 16 --log-level warning
 
 test: .venv/test

@@ -16,7 +16,6 @@ from urllib.parse import parse_qs, unquote_plus, urlsplit
 
 import pytest
 import requests.adapters
-from django.utils import timezone
 
 from connectors.manifest.auth_methods import AuthorizationCode as AuthMethod
 from console import clock, http
@@ -266,7 +265,7 @@ def test_each_answer_of_a_token_endpoint_is_read_or_refused(case, serve, authori
         tls = authority.issue(wanted.pop("host", "127.0.0.1"), **wanted)
     server = serve(case.respond, tls=tls)
     monkeypatch.setattr(http, "DEADLINE_SECONDS", DEADLINE)
-    before, started = timezone.now(), time.monotonic()
+    before, started = clock.now(), time.monotonic()
     try:
         outcome = obtain()
     except TokenError as error:
