@@ -71,9 +71,11 @@ _WAYS = {
     "api_key": "API key token",
     "http_basic": "basic password",
     "oauth1": "OAuth 1",
+    "aws_signature": "AWS access key secret",
     "authorization_code": "OAuth",
     "client_credentials": "OAuth client credentials",
     "password": "OAuth password",
+    "pasted_grant": "OAuth refresh token code",
     "jwt_bearer": "OAuth service account",
 }
 

@@ -68,7 +68,6 @@ class Caller:
     def read(
         self,
         response,
-        status: tuple[int, ...] = (200,),
         ok: str = "",
         error: str = "",
         rejected: tuple[str, ...] = (),
@@ -89,7 +88,7 @@ class Caller:
             raise ProblemError("permission_missing", words=words)
         if code == 429 or code >= 500:
             raise ProblemError("provider_unavailable", words=words)
-        if code not in status or failed:
+        if code != 200 or failed:
             raise ProblemError("provider_answer_unreadable", words=words)
         return data
 
@@ -124,7 +123,6 @@ def verify(manifest: Manifest, method: AuthMethod, token: Token, values: Mapping
 
 
 def _verify(caller: Caller) -> Identity:
-    manifest = caller.manifest
     discovered = _discover(caller)
     known = caller.known(**discovered)
     verification = caller.verification
@@ -160,7 +158,6 @@ def _who(caller: Caller, known: dict[str, str]) -> Any:
     response = caller.call(verification.url, known, **request)
     data = caller.read(
         response,
-        verification.status,
         verification.ok,
         verification.error,
         verification.rejected,

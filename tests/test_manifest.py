@@ -288,9 +288,11 @@ def test_the_schema_knows_every_key():
         "api_key",
         "http_basic",
         "oauth1",
+        "aws_signature",
         "authorization_code",
         "client_credentials",
         "password",
+        "pasted_grant",
         "jwt_bearer",
     }
 

@@ -27,7 +27,6 @@ RESERVED = {
     "state",
 }
 
-
 # What OAuth itself fills in.
 GRANTED = {"access_token", "code", "code_verifier", "redirect_uri"}
 
@@ -136,6 +135,18 @@ class OAuth1(_Method):
         return (*super().templates, *own)
 
 
+class AwsSignature(_Method):
+    """AWS Signature Version 4. Region and service are those of the host that is called, a regional one."""
+
+    type: Literal["aws_signature"]
+    access_key_id: Filled = "${access_key_id}"
+    secret_access_key: Filled = "${secret_access_key}"
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        return (*super().templates, self.access_key_id, self.secret_access_key)
+
+
 class _TokenMethod(_Method):
     """A method that asks a token endpoint."""
 
@@ -239,6 +250,18 @@ class Password(_TokenMethod):
         return (*super().templates, self.username, self.password)
 
 
+class PastedGrant(_TokenMethod):
+    """A refresh token (RFC 6749, section 6) or a code (4.1.3) that the account obtained at the provider."""
+
+    type: Literal["pasted_grant"]
+    grant: Literal["refresh_token", "authorization_code"]
+    value: Filled
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        return (*super().templates, self.value)
+
+
 class JwtBearer(_TokenMethod):
     """RFC 7523, section 2.1: a service account signs who it is, with RS256; scopes are a claim of it."""
 
@@ -257,7 +280,16 @@ class JwtBearer(_TokenMethod):
 
 
 AuthMethod = Annotated[
-    NoCredential | ApiKey | HttpBasic | OAuth1 | AuthorizationCode | ClientCredentials | Password | JwtBearer,
+    NoCredential
+    | ApiKey
+    | HttpBasic
+    | OAuth1
+    | AwsSignature
+    | AuthorizationCode
+    | ClientCredentials
+    | Password
+    | PastedGrant
+    | JwtBearer,
     Field(discriminator="type"),
 ]
 

@@ -28,7 +28,6 @@ class HttpVerification(Part):
     # Of a POST. Placeholders are escaped for the format that they stand in.
     body: Filled = ""
     body_format: Literal["json", "form", "xml"] = "json"
-    status: tuple[int, ...] = (200,)
     # Besides 401: what this call answers to a credential that does not work.
     rejected_status: tuple[int, ...] = ()
     # In an answer that says with status 200 that it is an error: what must not be false, and the codes

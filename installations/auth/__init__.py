@@ -7,6 +7,7 @@ from installations.auth.authorization_code import AuthorizationCode
 from installations.auth.client_credentials import ClientCredentials
 from installations.auth.jwt_bearer import JwtBearer
 from installations.auth.password import Password
+from installations.auth.pasted_grant import PastedGrant
 from installations.auth.signing import sign
 from installations.auth.static import Static
 from installations.auth.token import Token
@@ -16,8 +17,9 @@ from installations.auth.token_response import TokenError
 DIRECT = {
     "client_credentials": ClientCredentials,
     "password": Password,
+    "pasted_grant": PastedGrant,
     "jwt_bearer": JwtBearer,
 }
-STATIC = {"none", "api_key", "http_basic", "oauth1"}
+STATIC = {"none", "api_key", "http_basic", "oauth1", "aws_signature"}
 
 __all__ = ["DIRECT", "STATIC", "AuthorizationCode", "Static", "Token", "TokenError", "sign"]
