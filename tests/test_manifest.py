@@ -136,6 +136,10 @@ METHODS = GOOD[GOOD.index("[[auth_methods]]") : GOOD.index("[discovery]")]
 FALLBACK = '${you}.acme.example"\n\n'
 TOKEN_ENDPOINT = "auth_methods.1.token_endpoint"
 CONSENT = "auth_methods.1.authorization_endpoint"
+TOKEN_RESPONSE = "auth_methods.1.token_response"
+LIFETIME = 'token_response = { default_expires_in = "3600" }\n'
+ONE_TABLE = '[auth_methods]\ntype = "api_key"\n\n'
+PROOF = 'verification = { uri = "https://acme.example/me" }\n'
 # What is changed in the good one, the field that is named, and words of what is wrong with it.
 BAD = {
     "broken TOML": ("name = ", "name = = ", "", "line 3"),
@@ -152,30 +156,105 @@ BAD = {
     "no source": ('source = ["https://dev.acme.example/"]\n', "", "source", "is missing"),
     "no label": ('label = "OAuth"\n', "", "auth_methods.1.label", "is missing"),
     "no verification": (GOOD[GOOD.index("[verification]") :], "", "verification", "is missing"),
-    "a number for a name": ('name = "Acme"', "name = 7", "name", "string"),
+    "a number for a name": ('name = "Acme"', "name = 7", "name", "a text in quotes"),
     "an unknown method": ('type = "api_key"', 'type = "saml"', "auth_methods.0.type", "authorization_code"),
     "an unknown level": ('level = "account"', 'level = "user"', "properties.2.level", "partner_else_account"),
     "no token_endpoint": (ENDPOINT, "", "auth_methods.1.token_endpoint", "is missing"),
     "no authorization_endpoint": ("authorization_endpoint =", "issuer =", CONSENT, "is missing"),
     "an endpoint without https": ("https://acme.example/token", "http://a/", TOKEN_ENDPOINT, "https"),
-    "an endpoint with a user": ("https://acme.example/token", "https://a@b/", TOKEN_ENDPOINT, "not match"),
-    "an endpoint with a query": ("https://acme.example/token", "https://a/?b=c", TOKEN_ENDPOINT, "not match"),
-    "an endpoint with a line break": ("acme.example/token", "acme.example/\\n", TOKEN_ENDPOINT, "not match"),
+    "an endpoint with a user": (
+        "https://acme.example/token",
+        "https://a@b/",
+        TOKEN_ENDPOINT,
+        "an address such as",
+    ),
+    "an endpoint with a query": (
+        "https://acme.example/token",
+        "https://a/?b=c",
+        TOKEN_ENDPOINT,
+        "without a query",
+    ),
+    "an endpoint with a line break": ("acme.example/token", "acme.example/\\n", TOKEN_ENDPOINT, "an address"),
     "no method at all": (METHODS, "auth_methods = []\n", "auth_methods", "at least 1"),
-    "a method twice": (API_KEY, OAUTH, "manifest", "'authorization_code' stands here twice"),
-    "a property twice": ('"subdomain"\n', '"client_id"\n', "manifest", "'client_id' stands here twice"),
-    "a property of a method that is not here": (API_KEY, "", "manifest", "names the auth method 'api_key'"),
-    "a bad name of a property": ('"client_id"', '"Client-ID"', "properties.0.name", "does not match"),
-    "a host without a pattern": (PATTERN, "", "manifest", "'subdomain' reaches a host name and needs a"),
-    "a host that is no property": ("${host}/me", "${hots}/me", "manifest", "${hots} in https://${hots}"),
-    "a path that is no property": ("${host}/me", "${host}/${you}", "manifest", "/${you} is not a property"),
-    "an account that is no property": ('"${host}"', '"${nobody}"', "manifest", "${nobody} in ${nobody} is"),
-    "a fallback that is no property": ("${subdomain}.acme.example\"\n\n", FALLBACK, "manifest", "${you} in"),
+    "a method twice": (API_KEY, OAUTH, "auth_methods.1.key", "'authorization_code' stands here twice"),
+    "a property twice": (
+        '"subdomain"\n',
+        '"client_id"\n',
+        "properties.2.name",
+        "'client_id' stands here twice",
+    ),
+    "a property of a method that is not here": (
+        API_KEY,
+        "",
+        "properties.2.auth_methods",
+        "'api_key' is the key of no auth",
+    ),
+    "a bad name of a property": ('"client_id"', '"Client-ID"', "properties.0.name", "small letters"),
+    "a host without a pattern": (PATTERN, "", "properties.2", "'subdomain' reaches a host name: it needs"),
+    "a host that is no property": ("${host}/me", "${hots}/me", "verification", "did you mean host?"),
+    "a path that is no property": (
+        "${host}/me",
+        "${host}/${you}",
+        "verification",
+        "/${you} is not a property",
+    ),
+    "an account that is no property": (
+        '"${host}"',
+        '"${nobody}"',
+        "verification",
+        "${nobody} in ${nobody} is",
+    ),
+    "a fallback that is no property": ('${subdomain}.acme.example"\n\n', FALLBACK, "discovery", "${you} in"),
     "half a placeholder": ("${host}/me", "${host/me", "verification.url", "begins no placeholder"),
     "a pattern that is none": ("'[a-z]+'", "'[a-z+'", "properties.2.pattern", "regular expression"),
     "a pattern of discovery that is none": ("[a-z]+\\.", "[a-z+\\.", "discovery.pattern", "regular"),
+    "a word for a yes or no": (
+        "fallback = true",
+        'fallback = "yes"',
+        "properties.2.fallback",
+        "true or false",
+    ),
+    "a number in quotes": (
+        ENDPOINT,
+        ENDPOINT + LIFETIME,
+        f"{TOKEN_RESPONSE}.default_expires_in",
+        "whole number",
+    ),
+    "a word for a list": ('["commerce"]', '"commerce"', "categories", "a list, in square brackets"),
+    "a table for a list": (METHODS, ONE_TABLE, "auth_methods", "each entry begins with [[auth_methods]]"),
+    "a misspelt method": (
+        '"authorization_code"\nl',
+        '"authorisation_code"\nl',
+        "auth_methods.1.type",
+        "'authorization_code'?",
+    ),
+    "a key of another method": (
+        '"api_key"\n',
+        '"api_key"\n' + ENDPOINT,
+        "auth_methods.0.token_endpoint",
+        "api_key has none",
+    ),
+    "a misspelt key of a method's own proof": (
+        '"api_key"\n',
+        '"api_key"\n' + PROOF,
+        "auth_methods.0.verification.uri",
+        "mean url?",
+    ),
+    "an address that may be blank": ('"https://${host}/api"', '"http://x"', "base_url", "an address such as"),
+    "a condition that names nobody": (
+        "fallback = true",
+        'visible_if = { client = ["x"] }',
+        "properties.2.visible_if.client",
+        "mean client_id?",
+    ),
+    "a version that is a number": (
+        'version = "1.0"',
+        'version = "1"',
+        "version",
+        "two numbers with a dot between",
+    ),
     "a pattern that says nothing": ('pattern_message = "Letters only."\n', "", "properties.2", "_message"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("old", "new", "field", "words"), BAD.values(), ids=BAD)
@@ -216,7 +295,7 @@ def test_a_folder_without_a_manifest_is_refused(tmp_path):
 
 @pytest.mark.parametrize("slug", ["Acme", "acme_shop", "-acme", "acme-", "a b", "ácme"])
 def test_a_folder_whose_name_is_no_slug_is_refused(slug, tmp_path):
-    with pytest.raises(BadManifest, match=r"slug: .* does not match"):
+    with pytest.raises(BadManifest, match=r"slug: .* is not allowed; allowed: small letters"):
         manifest.load(write(tmp_path, slug=slug))
 
 
@@ -262,6 +341,13 @@ def test_a_wrong_word_is_told_what_is_allowed(tmp_path):
     said = str(refused.value)
     assert "properties.0.level: 'partner_else_acount' is not allowed" in said
     assert "did you mean 'partner_else_account'?" in said
+
+
+def test_what_follows_from_a_mistake_is_not_told_as_another(tmp_path):
+    with pytest.raises(BadManifest) as refused:
+        manifest.load(write(tmp_path, GOOD.replace('["commerce"]', '["comerce"]')))
+    (line,) = str(refused.value).splitlines()
+    assert "categories.0: 'comerce' is not allowed; did you mean 'commerce'?" in line
 
 
 def test_fifty_megabytes_are_no_manifest(tmp_path):

@@ -1,6 +1,6 @@
 """The format says what real connectors need, and nothing else.
 
-A kind of value that loses its connector is no longer proven; a key that no connector uses was made for nobody.
+A kind of value that loses its connector is proven no longer; a key that none uses was made for nobody.
 """
 
 from collections.abc import Callable

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from connectors.manifest.verification import Verification
-from connectors.manifest.vocabulary import Endpoint, Filled, Name, Part, Path, Text, names_in
+from connectors.manifest.vocabulary import Endpoint, Filled, Flag, Name, Part, Path, Text, Whole, names_in
 
 # What an authorization or a token request says itself (RFC 6749, RFC 7636); no manifest overrides it.
 RESERVED = {
@@ -55,7 +55,7 @@ class TokenResponse(Part):
     # The provider's own error codes, and the RFC's code for each; `*` for every other refusal.
     error_codes: dict[str, Literal["invalid_grant", "invalid_client", "redirect_uri_mismatch"]] = {}
     # Seconds that a token lives where the response does not say.
-    default_expires_in: int | None = Field(default=None, gt=0)
+    default_expires_in: Whole | None = Field(default=None, gt=0)
 
 
 class _Method(Part):
@@ -202,7 +202,7 @@ class AuthorizationCode(_TokenMethod):
     revocation_endpoint: Endpoint | Literal[""] = ""
     authorization_params: dict[str, Filled] = {}
     token_request_method: Literal["POST", "GET"] = "POST"
-    send_response_type: bool = True
+    send_response_type: Flag = True
     # The parameter of the answer that holds the code.
     code_param: Name = "code"
     no_pkce: Text | Literal[""] = ""

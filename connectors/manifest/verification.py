@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, StringConstraints, Tag, model_validator
 
-from connectors.manifest.vocabulary import Filled, HttpsTemplate, Name, Part, Path, Pattern
+from connectors.manifest.vocabulary import Filled, HttpsTemplate, Name, Part, Path, Pattern, Whole
 
 
 class Discovery(Part):
@@ -29,7 +29,7 @@ class HttpVerification(Part):
     body: Filled = ""
     body_format: Literal["json", "form", "xml"] = "json"
     # Besides 401: what this call answers to a credential that does not work.
-    rejected_status: tuple[int, ...] = ()
+    rejected_status: tuple[Whole, ...] = ()
     # In an answer that says with status 200 that it is an error: what must not be false, and the codes
     # that mean the credential.
     ok: Path | Literal[""] = ""

@@ -3,11 +3,13 @@
 Placeholders are those of string.Template, names only: `${host}`. Unknown keys are errors.
 """
 
+import difflib
+from collections.abc import Iterable
 from string import Template
 from typing import Annotated, Literal
 
 import regex
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Strict, StringConstraints
 
 
 def _regular_expression(text: str) -> str:
@@ -68,6 +70,36 @@ Category = Literal[
     "storage",
     "support",
 ]
+
+
+# A word in quotes is no answer to yes or no, nor a number.
+Flag = Annotated[bool, Strict()]
+Whole = Annotated[int, Strict()]
+# What those that are given by a pattern look like, in words.
+IN_WORDS = {
+    r"^[a-z][a-z0-9_]*$": "a name of small letters, digits and underscores, such as client_id",
+    r"^[a-z0-9]+(-[a-z0-9]+)*$": "small letters and digits with single hyphens between, such as acme-shop",
+    r"^https://[^\s?#@$]+$": "an address such as https://acme.example/, without a query",
+    r"^https://[^\s#@$]+$": "an address such as https://acme.example/",
+    r"^https://[^\s#@]+$": "an address such as https://${host}/api",
+    r"^https://[^\s?#@]+$": "an address such as https://acme.example/token, without a query",
+    r"^(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})$": 'two numbers with a dot between, such as "1.0"',
+    r"^[^.\s]+(\.[^.\s]+)*$": "a path with dots, such as account.name",
+}
+
+
+class Misplaced(ValueError):
+    """Something wrong that a whole manifest shows only, at the place where it is to be mended."""
+
+    def __init__(self, place: str, said: str):
+        super().__init__(said)
+        self.place = place
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint for a misspelt word, or which there are."""
+    near = difflib.get_close_matches(word, sorted(known), n=1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known)) or 'none'}"
 
 
 class Part(BaseModel):
