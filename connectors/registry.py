@@ -57,8 +57,13 @@ class Connector:
     def words(self) -> list[str]:
         """What it is found by, besides its name."""
         manifest = self.manifest
-        ways = [text for method in manifest.auth_methods for text in (method.label, _WAYS[method.type])]
-        return [*manifest.aliases, *manifest.categories, *ways, "connector"]
+        labels = [method.label for method in manifest.auth_methods]
+        return [*manifest.aliases, *manifest.categories, *labels, *self.ways, "connector"]
+
+    @cached_property
+    def ways(self) -> list[str]:
+        """The kinds of its auth methods, as people call them."""
+        return list(dict.fromkeys(_WAYS[method.type] for method in self.manifest.auth_methods))
 
 
 def category_name(category: str) -> str:
@@ -67,15 +72,15 @@ def category_name(category: str) -> str:
 
 
 _WAYS = {
-    "none": "",
-    "api_key": "API key token",
-    "http_basic": "basic password",
+    "none": "No sign-in",
+    "api_key": "API key, token or password",
+    "http_basic": "HTTP basic",
     "oauth1": "OAuth 1",
-    "aws_signature": "AWS access key secret",
+    "aws_signature": "AWS access key",
     "authorization_code": "OAuth",
     "client_credentials": "OAuth client credentials",
     "password": "OAuth password",
-    "pasted_grant": "OAuth refresh token code",
+    "pasted_grant": "OAuth refresh token or code",
     "jwt_bearer": "OAuth service account",
 }
 
@@ -127,6 +132,10 @@ class Library(dict[str, Connector]):
     @cached_property
     def categories(self) -> list[str]:
         return sorted({name for connector in self.values() for name in connector.manifest.categories})
+
+    @cached_property
+    def ways(self) -> list[str]:
+        return sorted({way for connector in self.values() for way in connector.ways})
 
 
 @cache
