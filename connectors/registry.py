@@ -76,6 +76,7 @@ _WAYS = {
     "api_key": "API key, token or password",
     "http_basic": "HTTP basic",
     "oauth1": "OAuth 1",
+    "oauth1_redirection": "OAuth 1",
     "aws_signature": "AWS access key",
     "authorization_code": "OAuth",
     "client_credentials": "OAuth client credentials",

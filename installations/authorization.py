@@ -1,8 +1,8 @@
 """Both ends of the redirect: asking for consent, and the answer to it.
 
-Trust changes hands here. Of the answer nothing counts but `state`, `code`, `error`,
-`error_description` and `iss`; and no code is exchanged before the state was found, not too old, of
-this very browser, of this client registration, and taken by exactly one request.
+Trust changes hands here. Of the answer nothing counts but `state` and what answers.py reads; and no
+code is exchanged before the state was found, not too old, of this very browser, of this client
+registration, and taken by exactly one request.
 """
 
 import logging
@@ -22,17 +22,14 @@ from console import crypto, http
 from console.models import Event
 from console.problems import PROBLEMS, ProblemError, hide
 from console.tenancy import Principal
-from installations import connecting
-from installations.auth import AuthorizationCode, TokenError
+from installations import answers, connecting
+from installations.auth import INTERACTIVE, TokenError
 from installations.connecting import ChoiceNeeded
 from installations.models import AuthorizationRequest, Setup, SetupLink
 from installations.values import BadValue, fill_scopes, resolve
 from installations.verification import AddressUnknown
 
 log = logging.getLogger("installations.authorization")
-
-
-PAIR = ("client_id", "client_secret")
 
 
 @dataclass(frozen=True)
@@ -50,19 +47,17 @@ class Registration:
 
 def registration(manifest: Manifest, partner: ConnectorSettings, setup: Setup) -> Registration:
     """The partner's, if it is whole: half of one and half of another would be sent to the wrong side."""
-    is_partners = "client_id" in partner.supplied(manifest)
-    stored = dict(partner.values or {})
-    if not is_partners:
-        stored = {name: value for name, value in stored.items() if name not in PAIR}
+    stored = partner.values_for(manifest, setup.auth_method)
+    is_partners = bool(manifest.client_registration(setup.auth_method) & stored.keys())
     return Registration(
         id=partner.id if is_partners else setup.installation_id,
         values=resolve(manifest, setup.auth_method, stored, setup.values or {}),
     )
 
 
-def _grant(manifest: Manifest, setup: Setup, client: Registration) -> AuthorizationCode:
+def _grant(manifest: Manifest, setup: Setup, client: Registration):
     method = manifest.method(setup.auth_method)
-    return AuthorizationCode(method, client.values, redirect_uri=client.redirect_uri)
+    return INTERACTIVE[method.type](method, client.values, redirect_uri=client.redirect_uri)
 
 
 def cookie_name(request_id: UUID) -> str:
@@ -80,7 +75,14 @@ def ask(setup: Setup, principal: Principal, response_for) -> HttpResponse:
     partner = ConnectorSettings.objects.for_connector(setup.partner_id, installation.connector)
     manifest = setup.definition.manifest
     client = registration(manifest, partner, setup)
-    state, browser, verifier = (secrets.token_urlsafe(size) for size in (32, 32, 64))
+    state, browser = (secrets.token_urlsafe(32) for _ in range(2))
+    try:
+        scopes = fill_scopes(partner.scopes_for(manifest.method(setup.auth_method)), client.values)
+        url, verifier = _grant(manifest, setup, client).begin(scopes=scopes, state=state)
+    except BadValue as error:
+        raise ProblemError("value_unusable", words=str(error)) from error
+    except TokenError as error:
+        raise ProblemError(error.code, words=error.words) from error
     row = AuthorizationRequest.objects.create(
         partner_id=setup.partner_id,
         installation=installation,
@@ -91,18 +93,11 @@ def ask(setup: Setup, principal: Principal, response_for) -> HttpResponse:
         auth_method=setup.auth_method,
         state_digest=crypto.digest(state),
         browser_digest=crypto.digest(browser),
-        verifier={"code_verifier": verifier},
+        verifier=verifier,
         expires_at=timezone.now() + timedelta(minutes=settings.AUTHORIZATION_MINUTES),
     )
     installation.wait_for_consent()
     Event.objects.record("consent.asked", principal, "Consent was asked for", subject=installation)
-    try:
-        scopes = fill_scopes(partner.scopes_for(manifest.method(setup.auth_method)), client.values)
-        url = _grant(manifest, setup, client).authorization_url(
-            scopes=scopes, state=state, code_verifier=verifier
-        )
-    except BadValue as error:
-        raise ProblemError("value_unusable", words=str(error)) from error
     response = response_for(http.browser_url(url))
     response.set_cookie(
         cookie_name(row.id),
@@ -135,12 +130,6 @@ class Refused(Exception):
         self.words = words
 
 
-def _single(request: HttpRequest, name: str, limit: int) -> str:
-    """A parameter that may come once (RFC 6749, section 3.1). "" where it is missing, doubled or too long."""
-    values = request.GET.getlist(name)
-    return values[0] if len(values) == 1 and len(values[0]) <= limit else ""
-
-
 def answer(request: HttpRequest, registration_id: UUID) -> AuthorizationRequest:
     """Take the provider's answer to its end: connected, or Refused with the reason.
 
@@ -154,7 +143,7 @@ def answer(request: HttpRequest, registration_id: UUID) -> AuthorizationRequest:
         raise Refused(
             "attempt_used" if row.consumed_at or row.expires_at > timezone.now() else "attempt_expired", row
         )
-    verifier = row.verifier["code_verifier"]
+    verifier = row.verifier
     row.close("")
     setup = row.setup
     manifest = setup.definition.manifest
@@ -163,19 +152,15 @@ def answer(request: HttpRequest, registration_id: UUID) -> AuthorizationRequest:
     setup.auth_method = row.auth_method
     method = manifest.method(setup.auth_method)
     client = registration(manifest, partner, setup)
-    code = _single(request, method.code_param, 4096)
+    code = answers.code(request, method)
     try:
-        _check_issuer(request, method.issuer)
-        if "error" in request.GET:
-            raise _provider_error(request)
-        if not code:
-            raise ProblemError("provider_answer_unreadable", words="the answer holds neither code nor error")
+        answers.check(request, method)
         if client.id != registration_id:
             raise ProblemError("attempt_revoked", words="the client registration changed in the meantime")
         token = _grant(manifest, setup, client).obtain(
-            code=code, code_verifier=verifier, wanted=connecting.wanted(manifest)
+            code=code, wanted=connecting.wanted(manifest), **verifier
         )
-        said = {prop.callback: _single(request, prop.callback, 500) for prop in manifest.properties}
+        said = {prop.callback: answers.single(request, prop.callback, 500) for prop in manifest.properties}
         setup.found = connecting.found_with(manifest, method.key, token, said)
         connecting.connect(manifest, partner, setup, token, principal, row.setup_link)
     except (AddressUnknown, ChoiceNeeded) as error:
@@ -183,7 +168,8 @@ def answer(request: HttpRequest, registration_id: UUID) -> AuthorizationRequest:
     except (ProblemError, TokenError) as error:
         row.close(error.code)
         row.installation.stop_waiting()
-        words = hide(error.words, client.values.get("client_secret", ""), code, verifier)
+        own = [client.values[prop.name] for prop in manifest.properties_for(method.key) if prop.is_secret]
+        words = hide(error.words, *own, code, *verifier.values())
         raise Refused(error.code, row, words) from error
     else:
         row.close("connected")
@@ -192,7 +178,7 @@ def answer(request: HttpRequest, registration_id: UUID) -> AuthorizationRequest:
 
 def _find(request: HttpRequest, registration_id: UUID) -> AuthorizationRequest:
     """The request that this is the answer to. A refused attempt does not burn the real one."""
-    state = _single(request, "state", 200)
+    state = answers.single(request, "state", 200)
     row = (
         AuthorizationRequest.objects.select_related("installation", "setup", "setup_link", "partner", "user")
         .filter(state_digest=crypto.digest(state), registration_id=registration_id)
@@ -208,6 +194,8 @@ def _find(request: HttpRequest, registration_id: UUID) -> AuthorizationRequest:
         raise Refused("attempt_other_browser", about=row)
     if row.consumed_at:
         raise Refused("attempt_used", row)
+    if not answers.is_about(request, row.verifier):
+        raise Refused("attempt_unknown", about=row)
     if row.user_id and request.user != row.user:
         raise Refused("attempt_other_browser", about=row)
     if row.setup_link and not row.setup_link.is_live:
@@ -220,23 +208,6 @@ def _find(request: HttpRequest, registration_id: UUID) -> AuthorizationRequest:
     if row.user_id and row.user.partner() != row.partner:
         raise Refused("attempt_revoked", about=row)
     return row
-
-
-def _check_issuer(request: HttpRequest, issuer: str) -> None:
-    """RFC 9207, section 2.4: `iss` equals the issuer as plain text, and must come where one is set."""
-    if issuer and request.GET.getlist("iss") != [issuer]:
-        raise ProblemError("provider_answer_unreadable", words="the answer names another issuer")
-
-
-def _provider_error(request: HttpRequest) -> ProblemError:
-    """RFC 6749, section 4.1.2.1. An error beside a code counts as an error."""
-    error = _single(request, "error", 100)
-    words = f"{error}: {_single(request, 'error_description', 2000)}"
-    if error == "access_denied":
-        return ProblemError("access_denied", words=words)
-    if error in ("server_error", "temporarily_unavailable"):
-        return ProblemError("provider_unavailable", words=words)
-    return ProblemError("configuration_refused", words=words)
 
 
 def principal_of(row: AuthorizationRequest) -> Principal:

@@ -64,7 +64,7 @@ def asked(manifest: Manifest, partner: ConnectorSettings, auth_method: str) -> l
         and not prop.fallback
         and prop.type != "lookup"
         and prop.name != manifest.method_property
-        and (prop.level == "account" or prop.name not in partner.supplied(manifest))
+        and (prop.level == "account" or prop.name not in partner.supplied(manifest, auth_method))
     ]
 
 
@@ -109,7 +109,8 @@ def obtain(
     kept = {name: value for name, value in changes.items() if name not in own and name not in once}
     if method.type in STATIC:
         return Static().obtain(own), kept
-    values = resolve(manifest, method.key, partner.values or {}, setup.values or {}, _present(changes))
+    stored = partner.values_for(manifest, method.key)
+    values = resolve(manifest, method.key, stored, setup.values or {}, _present(changes))
     try:
         token = DIRECT[method.type]().obtain(
             method, values, fill_scopes(partner.scopes_for(method), values), wanted(manifest)
@@ -170,7 +171,7 @@ def connect_with_values(
 def _known(
     manifest: Manifest, partner: ConnectorSettings, setup: Setup, token: Token, address: Mapping[str, str]
 ) -> dict[str, str]:
-    stored = partner.values or {}
+    stored = partner.values_for(manifest, setup.auth_method)
     return resolve(
         manifest, setup.auth_method, stored, setup.values or {}, setup.found, token.values, address
     )
@@ -212,7 +213,10 @@ def connect(
         raise
     # An address entered by hand is kept only as long as the look-up fails: a later one may differ.
     fallbacks: dict[str, str | None] = {prop.name: None for prop in manifest.properties if prop.fallback}
-    _finish(manifest, setup, token, identity, fallbacks | address, principal, link)
+    # The partner's application was used: one of the installation's own, of an earlier time, was not.
+    theirs = manifest.client_registration(method.key) & partner.supplied(manifest, method.key)
+    changes = fallbacks | address | dict.fromkeys(theirs)
+    _finish(manifest, setup, token, identity, changes, principal, link)
     return identity
 
 
@@ -327,7 +331,11 @@ def test(
     if manifest.discovery:
         # The address is looked up anew: what was found may have moved.
         own.pop(manifest.discovery.property, None)
-    values = resolve(manifest, installation.auth_method, partner.values or {}, own, token.values)
+    stored = partner.values_for(manifest, installation.auth_method)
+    if mine := manifest.client_registration(installation.auth_method) & own.keys():
+        # A credential belongs to the application that it was issued to, whatever the partner stores since.
+        stored = {name: value for name, value in stored.items() if name not in mine}
+    values = resolve(manifest, installation.auth_method, stored, own, token.values)
     try:
         identity = verification.verify(manifest, manifest.method(installation.auth_method), token, values)
         if identity.account_id != installation.external_account_id:

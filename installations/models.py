@@ -370,7 +370,7 @@ class SetupLink(PartnerOwned):
 
 
 class AuthorizationRequest(PartnerOwned):
-    """One request for consent (RFC 6749, section 4.1.1), between our redirect and the answer to it."""
+    """One request for consent (RFC 6749, section 4.1.1; RFC 5849, section 2.2), until it is answered."""
 
     installation_path = "installation_id"
 
@@ -384,8 +384,8 @@ class AuthorizationRequest(PartnerOwned):
     registration_id = models.UUIDField()
     state_digest = models.CharField(max_length=64, unique=True, editable=False)
     browser_digest = models.CharField(max_length=64, editable=False)
-    # {"code_verifier": "…"}; emptied when the answer arrives, or at the next request once it is too late
-    # (RFC 7636, section 7.1).
+    # {"code_verifier": "…"} (RFC 7636, section 7.1), or the temporary credentials (RFC 5849, section 2.1);
+    # emptied when the answer arrives, or at the next request once it is too late.
     verifier = SealedField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()

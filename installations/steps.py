@@ -35,14 +35,21 @@ def step(request: HttpRequest, walk: Walk, slug: str) -> HttpResponse:
     if not walk.may_see(slug):
         return start(request, walk)
     try:
-        if request.method == "POST" and slug in ("details", "address", "choose", "check"):
-            # Each of these asks the provider; a link is no place to try out keys.
+        if request.method == "POST" and _asks_the_provider(walk, slug):
+            # A link is no place to try out keys.
             throttle.spend(f"verify:{walk.installation.pk}", per_minute=20)
         if slug != "review" and walk.method:
             _refuse_if_partner_is_due(walk)
         return PAGES[slug](request, walk)
     except ProblemError as error:
         return problem(request, walk, error)
+
+
+def _asks_the_provider(walk: Walk, slug: str) -> bool:
+    if slug == "consent":
+        # OAuth 1.0a begins with a request of ours (RFC 5849, section 2.1).
+        return walk.is_interactive and walk.method.type == "oauth1_redirection"
+    return slug in ("details", "address", "choose", "check")
 
 
 def _refuse_if_partner_is_due(walk: Walk) -> None:
@@ -95,7 +102,8 @@ def problem_shown(request: HttpRequest, walk: Walk, reference: str) -> HttpRespo
         raise Http404(f"no problem {code}")
     request.reference = reference
     # Whoever typed the application's credentials here can mend them here.
-    own = code == "invalid_client" and any(prop.name == "client_secret" for prop in walk.asked)
+    client = walk.manifest.client_registration(walk.method.key) if walk.method else set()
+    own = code == "invalid_client" and any(prop.name in client for prop in walk.asked)
     onward = "details" if own and walk.may_see("details") else walk.first_unfinished().slug
     return problem_page(
         request,

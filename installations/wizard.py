@@ -86,7 +86,7 @@ class Walk:
 
     def values(self, token: Token | None = None) -> dict[str, str]:
         """Every value known for this setup, the credential's own among them."""
-        setup, stored = self.setup, self.settings.values or {}
+        setup, stored = self.setup, self.settings.values_for(self.manifest, self.method.key)
         own = token.values if token else {}
         return resolve(self.manifest, self.method.key, stored, setup.values or {}, setup.found, own)
 

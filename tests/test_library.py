@@ -19,8 +19,9 @@ from connectors import registry
 from connectors.manifest import holds
 from connectors.models import ConnectorSettings
 from installations.models import CredentialVersion, Installation, Status
-from installations.values import fill_scopes
+from installations.values import fill, fill_scopes
 from tests.samples import TOKEN, Samples, example
+from tests.stand_ins.oauth1 import OAuth1Server
 from tests.stand_ins.quirks import Quirks, Request, answer
 
 LIBRARY = Path(__file__).resolve().parents[1] / "connectors" / "library"
@@ -55,7 +56,20 @@ class Provider:
         self.tokens: list[Request] = []
         self.verified: list[Request] = []
         self.strays: list[str] = []
+        self.oauth1 = self._oauth1()
         self.server = Quirks(self.respond)
+
+    def _oauth1(self) -> OAuth1Server | None:
+        """Who checks the signatures, where requests are signed; it knows a token that was made by hand."""
+        if self.method.type not in ("oauth1", "oauth1_redirection"):
+            return None
+        values = {prop.name: example(prop) for prop in self.manifest.properties}
+        server = OAuth1Server(
+            *(fill(text, values) for text in self.method.client), self.method.signature_method
+        )
+        if self.method.type == "oauth1":
+            server.tokens[fill(self.method.token, values)] = fill(self.method.token_secret, values)
+        return server
 
     def _is(self, template: str, request: Request) -> bool:
         """Whether this is the address of the template, whatever is filled in."""
@@ -65,9 +79,17 @@ class Provider:
         pattern = re.escape(template.partition("?")[0])
         return bool(re.fullmatch(re.sub(r"\\\$\\\{[a-z0-9_]+\\\}", r"[^/]+", pattern), address))
 
+    def address_of(self, template: str) -> str:
+        """Where this provider's stand-in has it; for an address with nothing to fill in."""
+        return self.server.origin + urlsplit(template).path
+
     def respond(self, request: Request) -> bytes:
         verification = self.manifest.verification_for(self.method)
         expected = self.samples.request
+        if self._is(getattr(self.method, "temporary_credentials_endpoint", ""), request):
+            return self.oauth1.gives_temporary_credentials(request)
+        if self.method.type == "oauth1_redirection" and self._is(self.method.token_endpoint, request):
+            return self.oauth1.gives_token_credentials(request)
         if self._is(getattr(self.method, "token_endpoint", ""), request):
             self.tokens.append(request)
             return answer(json.dumps(self.samples.json("token", TOKEN)))
@@ -78,6 +100,8 @@ class Provider:
             return answer(json.dumps(self.samples.json("discovery")))
         if (request.headers["host"], urlsplit(request.target).path) == expected.place:
             self.verified.append(request)
+            if self.oauth1 and (fault := self.oauth1.refuses(request)):
+                return answer(fault, status="401 Unauthorized")
             body, kind = self.samples.answer
             return answer(body, content_type=kind)
         if self._is(getattr(verification, "account_name_url", ""), request):
@@ -139,6 +163,8 @@ class Walk:
         url = urlsplit(answered.headers["Location"])
         asked = {name: values[0] for name, values in parse_qs(url.query).items()}
         method = self.method
+        if method.type == "oauth1_redirection":
+            return self._consents_to_oauth1(answered.headers["Location"], asked)
         if method.send_response_type:
             assert asked["response_type"] == "code"
         assert bool(asked.get("code_challenge")) == (not method.no_pkce)
@@ -149,6 +175,17 @@ class Walk:
         back = urlsplit(asked["redirect_uri"]).path
         said = self.provider.samples.json("callback", {})
         return self.browser.get(back, {method.code_param: "test-code", "state": asked["state"], **said})
+
+    def _consents_to_oauth1(self, location: str, asked: dict[str, str]):
+        method = self.method
+        assert location.partition("?")[0] == self.provider.address_of(method.authorization_endpoint)
+        scopes = fill_scopes(method.default_scopes, self.values)
+        assert asked.get("scope", "") == method.scope_separator.join(scopes)
+        for name in method.authorization_params:
+            assert name in asked, name
+        back = self.provider.oauth1.allows(location)
+        assert back.startswith("http://console.test/oauth/callback/")
+        return self.browser.get(back.removeprefix("http://console.test"))
 
     def follows(self, answered) -> str:
         """To the end, choosing the first of each list; the last address."""
@@ -229,6 +266,8 @@ def test_it_is_installed_from_the_form_to_connected(
     assert provider.strays == []
     if method.is_oauth:
         token_request_is_right(walk)
+    if method.type == "oauth1_redirection":
+        assert (provider.oauth1.asked, provider.oauth1.exchanged) == (1, 1)
     if manifest.verification_for(method).type == "http":
         assert len(provider.verified) == 1
         assert provider.samples.request.differences(provider.verified[0]) == []

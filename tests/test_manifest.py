@@ -374,6 +374,7 @@ def test_the_schema_knows_every_key():
         "api_key",
         "http_basic",
         "oauth1",
+        "oauth1_redirection",
         "aws_signature",
         "authorization_code",
         "client_credentials",

@@ -8,7 +8,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from connectors.manifest.verification import Verification
+from connectors.manifest.method import Injection, Method, ScopedMethod
+from connectors.manifest.oauth1 import OAuth1, OAuth1Redirection
 from connectors.manifest.vocabulary import Endpoint, Filled, Flag, Name, Part, Path, Text, Whole, names_in
 
 # What an authorization or a token request says itself (RFC 6749, RFC 7636); no manifest overrides it.
@@ -26,20 +27,8 @@ RESERVED = {
     "scope",
     "state",
 }
-
 # What OAuth itself fills in.
 GRANTED = {"access_token", "code", "code_verifier", "redirect_uri"}
-
-
-class Injection(Part):
-    """Where the credential goes in every request to the provider. What would be empty is left out."""
-
-    headers: dict[str, Filled] = {}
-    query: dict[str, Filled] = {}
-
-    @property
-    def templates(self) -> tuple[str, ...]:
-        return (*self.headers.values(), *self.query.values())
 
 
 class TokenResponse(Part):
@@ -58,55 +47,19 @@ class TokenResponse(Part):
     default_expires_in: Whole | None = Field(default=None, gt=0)
 
 
-class _Method(Part):
-    key: Name = ""
-    label: Text
-    summary: Text
-    help_anchors: tuple[str, ...] = ()
-    # Values of the manifest's `method_property` that lead to this method.
-    chosen_by: tuple[str, ...] = ()
-    inject: Injection = Injection()
-    # Where this way is proven otherwise than the others.
-    verification: Verification | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _named_by_its_type(cls, data):
-        if isinstance(data, dict) and "key" not in data and "type" in data:
-            data = {**data, "key": data["type"]}
-        return data
-
-    @property
-    def templates(self) -> tuple[str, ...]:
-        """All texts with placeholders."""
-        return (*self.inject.templates, *(self.verification.templates if self.verification else ()))
-
-    @property
-    def urls(self) -> tuple[str, ...]:
-        return self.verification.urls if self.verification else ()
-
-    @property
-    def is_interactive(self) -> bool:
-        return False
-
-    @property
-    def is_oauth(self) -> bool:
-        return False
-
-
-class NoCredential(_Method):
+class NoCredential(Method):
     """Nothing to enter and nothing to prove."""
 
     type: Literal["none"]
 
 
-class ApiKey(_Method):
+class ApiKey(Method):
     """One secret or several that the account has, put into each request as `inject` says."""
 
     type: Literal["api_key"]
 
 
-class HttpBasic(_Method):
+class HttpBasic(Method):
     """RFC 7617. Either part may be composed, or be blank."""
 
     type: Literal["http_basic"]
@@ -118,24 +71,7 @@ class HttpBasic(_Method):
         return (*super().templates, self.username, self.password)
 
 
-class OAuth1(_Method):
-    """OAuth 1.0a (RFC 5849) with tokens that the account makes at the provider: no redirect."""
-
-    type: Literal["oauth1"]
-    consumer_key: Filled = "${consumer_key}"
-    consumer_secret: Filled = "${consumer_secret}"
-    token: Filled = "${token}"
-    token_secret: Filled = "${token_secret}"
-    signature_method: Literal["HMAC-SHA1", "HMAC-SHA256"] = "HMAC-SHA256"
-    realm: Filled = ""
-
-    @property
-    def templates(self) -> tuple[str, ...]:
-        own = (self.consumer_key, self.consumer_secret, self.token, self.token_secret, self.realm)
-        return (*super().templates, *own)
-
-
-class AwsSignature(_Method):
+class AwsSignature(Method):
     """AWS Signature Version 4. Region and service are those of the host that is called, a regional one."""
 
     type: Literal["aws_signature"]
@@ -147,7 +83,7 @@ class AwsSignature(_Method):
         return (*super().templates, self.access_key_id, self.secret_access_key)
 
 
-class _TokenMethod(_Method):
+class _TokenMethod(ScopedMethod):
     """A method that asks a token endpoint."""
 
     token_endpoint: Endpoint
@@ -163,10 +99,6 @@ class _TokenMethod(_Method):
     token_response: TokenResponse = TokenResponse()
     client_id: Filled = "${client_id}"
     client_secret: Filled = "${client_secret}"
-    default_scopes: tuple[Annotated[Filled, Field(min_length=1)], ...] = ()
-    scope_separator: Literal[" ", ","] = " "
-    # What a scope allows, in plain words, for the person who is asked.
-    scope_labels: dict[str, Text] = {}
     inject: Injection = Injection(headers={"Authorization": "Bearer ${access_token}"})
 
     @model_validator(mode="after")
@@ -182,12 +114,18 @@ class _TokenMethod(_Method):
         return True
 
     @property
+    def granted(self) -> set[str]:
+        return GRANTED
+
+    @property
+    def client(self) -> tuple[str, ...]:
+        has_secret = self.token_endpoint_auth_method != "none"
+        return (self.client_id, self.client_secret) if has_secret else (self.client_id,)
+
+    @property
     def templates(self) -> tuple[str, ...]:
-        client = (self.client_id,)
-        if self.token_endpoint_auth_method != "none":
-            client = (self.client_id, self.client_secret)
         request = (*self.token_params.values(), *self.token_headers.values(), self.token_body)
-        return (*super().templates, *self.urls, *request, *self.default_scopes, *client)
+        return (*super().templates, *self.urls, *request, *self.client)
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -229,7 +167,7 @@ class AuthorizationCode(_TokenMethod):
     @property
     def urls(self) -> tuple[str, ...]:
         endpoints = (self.authorization_endpoint, self.token_endpoint, self.revocation_endpoint)
-        return (*_Method.urls.fget(self), *filter(None, endpoints))
+        return (*Method.urls.fget(self), *filter(None, endpoints))
 
 
 class ClientCredentials(_TokenMethod):
@@ -284,6 +222,7 @@ AuthMethod = Annotated[
     | ApiKey
     | HttpBasic
     | OAuth1
+    | OAuth1Redirection
     | AwsSignature
     | AuthorizationCode
     | ClientCredentials
@@ -295,5 +234,5 @@ AuthMethod = Annotated[
 
 
 def values_of(method: AuthMethod) -> set[str]:
-    """The placeholders that this method uses, `access_token` apart."""
-    return names_in(*method.templates) - (GRANTED if method.is_oauth else set())
+    """The placeholders that this method uses, apart from what it obtains."""
+    return names_in(*method.templates) - method.granted

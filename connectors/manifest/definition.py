@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from connectors.manifest.auth_methods import GRANTED, AuthMethod, values_of
+from connectors.manifest.auth_methods import AuthMethod, values_of
 from connectors.manifest.properties import Property
 from connectors.manifest.verification import Discovery, Verification
 from connectors.manifest.vocabulary import (
@@ -61,7 +61,7 @@ class Manifest(Part):
                     raise Misplaced(f"{key}.{index}.{what}", f"{value!r} stands here twice")
         for method in self.auth_methods:
             own = {prop.name for prop in self.properties_for(method.key)}
-            if method.is_oauth and (hidden := sorted(own & GRANTED)):
+            if hidden := sorted(own & method.granted):
                 place = f"properties.{names.index(hidden[0])}.name"
                 raise Misplaced(
                     place, f"{hidden[0]!r} would hide what the auth method {method.key!r} obtains"
@@ -184,6 +184,11 @@ class Manifest(Part):
     def partner_properties(self) -> tuple[Property, ...]:
         """What a partner may store once for all installations."""
         return tuple(prop for prop in self.properties if prop.level in ("partner", "partner_else_account"))
+
+    def client_registration(self, key: str) -> set[str]:
+        """The partner's properties that together are who asks at the provider: whole, or of no use."""
+        templates = [text for method in self.auth_methods if method.key == key for text in method.client]
+        return {prop.name for prop in self.partner_properties} & names_in(*templates)
 
     @property
     def scoped_method(self) -> AuthMethod | None:

@@ -125,13 +125,16 @@ class ConnectorSettings(PartnerOwned, StoredValues):
             )
         return True
 
-    def supplied(self, manifest: Manifest) -> set[str]:
+    def supplied(self, manifest: Manifest, auth_method: str) -> set[str]:
         """The properties that no installation is asked for. Half of a client registration is none."""
-        pair = {prop.name for prop in manifest.partner_properties if prop.required} & {
-            "client_id",
-            "client_secret",
-        }
-        return set(self.stored) if pair <= self.stored.keys() else self.stored.keys() - pair
+        client = manifest.client_registration(auth_method)
+        due = {prop.name for prop in manifest.partner_properties if prop.required} & client
+        return set(self.stored) if due <= self.stored.keys() else self.stored.keys() - client
+
+    def values_for(self, manifest: Manifest, auth_method: str) -> dict[str, str]:
+        """The values that count before an installation's own: half of a client registration does not."""
+        supplied = self.supplied(manifest, auth_method)
+        return {name: value for name, value in (self.values or {}).items() if name in supplied}
 
     def scopes_for(self, method: AuthMethod) -> list[str]:
         """What to ask for: the partner's own scopes, or the manifest's."""

@@ -6,6 +6,7 @@ They know protocol and never rows: plain values in, a Token out.
 from installations.auth.authorization_code import AuthorizationCode
 from installations.auth.client_credentials import ClientCredentials
 from installations.auth.jwt_bearer import JwtBearer
+from installations.auth.oauth1_redirection import OAuth1Redirection
 from installations.auth.password import Password
 from installations.auth.pasted_grant import PastedGrant
 from installations.auth.signing import sign
@@ -13,6 +14,11 @@ from installations.auth.static import Static
 from installations.auth.token import Token
 from installations.auth.token_response import TokenError
 
+# Methods that lead through the browser: begin makes the question, obtain takes the answer.
+INTERACTIVE = {
+    "authorization_code": AuthorizationCode,
+    "oauth1_redirection": OAuth1Redirection,
+}
 # Methods that need no browser: what is entered gives the token.
 DIRECT = {
     "client_credentials": ClientCredentials,
@@ -22,4 +28,4 @@ DIRECT = {
 }
 STATIC = {"none", "api_key", "http_basic", "oauth1", "aws_signature"}
 
-__all__ = ["DIRECT", "STATIC", "AuthorizationCode", "Static", "Token", "TokenError", "sign"]
+__all__ = ["DIRECT", "INTERACTIVE", "STATIC", "Static", "Token", "TokenError", "sign"]

@@ -1,5 +1,6 @@
 """OAuth 2.0 authorization code grant (RFC 6749, section 4.1) with PKCE (RFC 7636), S256."""
 
+import secrets
 from base64 import urlsafe_b64encode
 from hashlib import sha256
 
@@ -36,6 +37,12 @@ class AuthorizationCode:
     @property
     def client_id(self) -> str:
         return self._client.client_id
+
+    def begin(self, *, scopes: list[str], state: str) -> tuple[str, dict[str, str]]:
+        """Where to send the browser, and what `obtain` needs besides when the answer comes."""
+        code_verifier = secrets.token_urlsafe(64)
+        url = self.authorization_url(scopes=scopes, state=state, code_verifier=code_verifier)
+        return url, {"code_verifier": code_verifier}
 
     def authorization_url(self, *, scopes: list[str], state: str, code_verifier: str) -> str:
         """Where to send the browser. The manifest may add parameters, but override none of ours."""

@@ -28,7 +28,7 @@ def sign(request: PreparedRequest, method: AuthMethod, values: dict[str, str]) -
         HTTPBasicAuth(username.encode(), password.encode())(request)
     if method.type == "aws_signature":
         AwsSignature(fill(method.access_key_id, values), fill(method.secret_access_key, values))(request)
-    if method.type == "oauth1":
+    if method.type in ("oauth1", "oauth1_redirection"):
         OAuth1(
             fill(method.consumer_key, values),
             fill(method.consumer_secret, values),

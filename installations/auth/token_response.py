@@ -45,7 +45,7 @@ def parse(
     counts from there, not from the arrival. `secrets` are what the request held; an answer that repeats
     them does not bring them any further. `wanted` are further places whose texts the manifest asks for.
     """
-    data = _fields(body)
+    data = fields(body)
     error = at(data, shape.error)
     if shape.ok and at(data, shape.ok) is False:
         error = error or "unknown_error"
@@ -82,7 +82,7 @@ def _once(pairs: list[tuple[str, object]]) -> dict:
     return members
 
 
-def _fields(body: bytes) -> dict:
+def fields(body: bytes) -> dict:
     """The members of a JSON object, or the pairs of a form; {} for anything else."""
     try:
         text = body.decode("utf-8-sig").strip()
