@@ -441,3 +441,5 @@ def test_a_shipped_connector_is_complete(slug):
         anchors = {guide.sections[anchor].audience for anchor in prop.help_anchors}
         assert "customer" in anchors or prop.level == "partner", prop.name
         assert "partner" in anchors or prop.level == "account", prop.name
+        # What a customer is never asked for is not explained to one.
+        assert "customer" not in anchors or prop.level != "partner", prop.name
