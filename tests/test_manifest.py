@@ -171,6 +171,18 @@ BAD = {
     "a path that is no property": ("${host}/me", "${host}/${you}", "manifest", "/${you} is not a property"),
     "an account that is no property": ('"${host}"', '"${nobody}"', "manifest", "${nobody} in ${nobody} is"),
     "a fallback that is no property": ("${subdomain}.acme.example\"\n\n", FALLBACK, "manifest", "${you} in"),
+    "a code before there is one": (
+        ENDPOINT,
+        ENDPOINT + 'authorization_params = { extra = "${redirect_uri}" }\n',
+        "auth_methods.1",
+        "can name properties, and not ${redirect_uri}",
+    ),
+    "a code in a header": (
+        ENDPOINT,
+        ENDPOINT + 'token_headers = { X-Code = "${code}" }\n',
+        "auth_methods.1",
+        "can name properties, and not ${code}",
+    ),
     "half a placeholder": ("${host}/me", "${host/me", "verification.url", "begins no placeholder"),
     "a pattern that is none": ("'[a-z]+'", "'[a-z+'", "properties.2.pattern", "regular expression"),
     "a pattern of discovery that is none": ("[a-z]+\\.", "[a-z+\\.", "discovery.pattern", "regular"),
