@@ -124,7 +124,6 @@ def verify(manifest: Manifest, method: AuthMethod, token: Token, values: Mapping
 
 
 def _verify(caller: Caller) -> Identity:
-    manifest = caller.manifest
     discovered = _discover(caller)
     known = caller.known(**discovered)
     verification = caller.verification

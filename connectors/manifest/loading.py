@@ -11,6 +11,10 @@ from pydantic import BaseModel, ValidationError
 from connectors.manifest.definition import Manifest
 
 SIZE_LIMIT = 256 * 1024
+# Of one line: each step of a dotted key takes as long as all before it together.
+DOTS_LIMIT = 200
+# What one person mends at a time.
+FAULTS_LIMIT = 20
 
 
 class BadManifest(Exception):
@@ -32,13 +36,23 @@ def parse(data: bytes | str, *, slug: str, where: str = "manifest.toml") -> Mani
     if len(data) > SIZE_LIMIT:
         raise BadManifest(f"{where}: {len(data):,} bytes; a manifest has at most {SIZE_LIMIT:,}")
     try:
-        text = data.decode("utf-8") if isinstance(data, bytes) else data
+        text = data if isinstance(data, str) else data.decode("utf-8")
+        # Half a character can stand in a text, and in no file.
+        text.encode("utf-8")
+        for number, line in enumerate(text.splitlines(), 1):
+            if line.count(".") > DOTS_LIMIT:
+                raise BadManifest(f"{where}: line {number} has more than {DOTS_LIMIT} dots")
         content = tomllib.loads(text)
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise BadManifest(f"{where}: byte {error.start} is not UTF-8") from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        # tomllib names line and column.
-        raise BadManifest(f"{where}: {error or 'nested too deeply'}") from error
+    except RecursionError as error:
+        raise BadManifest(f"{where}: nested too deeply") from error
+    except tomllib.TOMLDecodeError as error:
+        # It names line and column.
+        raise BadManifest(f"{where}: {error}") from error
+    except ValueError as error:
+        # Python's own: a number is only read up to a length.
+        raise BadManifest(f"{where}: a number has too many digits") from error
     if "slug" in content:
         raise BadManifest(f"{where}: slug: the name of the folder is the slug; leave this key out")
     try:
@@ -50,8 +64,10 @@ def parse(data: bytes | str, *, slug: str, where: str = "manifest.toml") -> Mani
 
 
 def faults(error: ValidationError) -> list[str]:
-    """Each fault as "dotted.field: what is wrong (what was found)"."""
-    return [_fault(found) for found in error.errors()]
+    """Each fault as "dotted.field: what is wrong (what was found)"; of very many the first."""
+    found = error.errors(include_url=False)
+    lines = [_fault(each) for each in found[:FAULTS_LIMIT]]
+    return lines + ([f"and {len(found) - len(lines)} more"] if len(found) > len(lines) else [])
 
 
 def json_schema() -> dict:
@@ -106,7 +122,10 @@ def _place(loc: tuple) -> list:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):
+        return "something very deep or very long"
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
