@@ -10,8 +10,11 @@ from urllib.parse import urlsplit
 
 import tomli_w
 
+from connectors.manifest.auth_methods import GRANTED
 from connectors.registry import Files
 
+# Of the credential and the token: nothing that stands in an address is called so.
+_TAKEN = GRANTED | {"api_key", "client_id", "client_secret", "password", "username"}
 CLIENT = ("client_id", "Client ID", False), ("client_secret", "Client Secret", True)
 
 
@@ -104,8 +107,9 @@ class Sketch:
 
     def place(self, name: str, label: str, **options: Any) -> str:
         """A part of an address that each customer has; the name of its property."""
+        name = name_for(name)
         return self._property(
-            name_for(name),
+            f"address_{name}" if name in _TAKEN else name,
             label,
             f"The part of your {self.name} address that is yours.",
             "",
