@@ -2,6 +2,7 @@
 
 import json
 import re
+from urllib.parse import urlsplit
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -17,15 +18,30 @@ _CODE = {"spellcheck": "false", "class": "monospaced", "wrap": "off"}
 
 
 def check_https(value: str) -> None:
-    if not re.fullmatch(r"https://[^\s?#@$]+", value):
+    if not value.startswith("https://"):
         raise ValidationError("An address that begins with https://, such as https://api.example.com/v1")
+    if found := re.search(r"[\s#@$\\]", value):
+        raise ValidationError(f"An address without “{found[0]}” in it.")
+    try:
+        known = urlsplit(value)
+        known.port  # noqa: B018 - raises where it is no number
+    except ValueError as error:
+        raise ValidationError(f"This is no address: {error}.") from error
+    if not re.fullmatch(r"[^\W_]([\w.-]*[^\W_])?", known.hostname or ""):
+        raise ValidationError("A host name stands behind https://, such as api.example.com")
+
+
+def check_plain(value: str) -> None:
+    if "?" in value:
+        raise ValidationError("An address without a question mark and what stands behind it.")
 
 
 class HttpsField(forms.CharField):
-    def __init__(self, **kwargs):
+    def __init__(self, *, query: bool = False, **kwargs):
         attrs = {**_PLAIN, "inputmode": "url", "placeholder": kwargs.pop("placeholder", "https://")}
         widget = forms.TextInput(attrs)
-        super().__init__(max_length=500, widget=widget, validators=[check_https], **kwargs)
+        validators = [check_https] if query else [check_https, check_plain]
+        super().__init__(max_length=500, widget=widget, validators=validators, **kwargs)
 
 
 class KeyForm(forms.Form):
@@ -65,6 +81,7 @@ class BlankForm(KeyForm):
     source = HttpsField(
         label="Documentation",
         help_text="The provider's own page that describes its API.",
+        query=True,
         placeholder="https://developers.example.com/api",
     )
     base_url = HttpsField(
@@ -74,6 +91,7 @@ class BlankForm(KeyForm):
     )
     verification_url = HttpsField(
         label="Who am I?",
+        query=True,
         help_text="A call that answers only to a good credential, best the one that says whose it is.",
         placeholder="https://api.example.com/v1/me",
     )
@@ -204,23 +222,17 @@ class OpenApiForm(KeyForm):
         help_text="OpenAPI 2.0, 3.0 or 3.1, as JSON or YAML.",
         widget=forms.FileInput({"accept": ".json,.yaml,.yml,application/json,application/yaml"}),
     )
-    url = forms.CharField(
+    url = HttpsField(
         required=False,
-        max_length=500,
+        query=True,
         label="Or its address",
-        widget=forms.TextInput({**_PLAIN, "placeholder": "https://api.example.com/openapi.json"}),
+        placeholder="https://api.example.com/openapi.json",
     )
     base_url = HttpsField(
         required=False, label="API address", help_text="Only if the document does not say where the API is."
     )
     category = forms.ChoiceField(choices=CATEGORIES)
     field_order = ["file", "url", "base_url", "category", "key"]
-
-    def clean_url(self) -> str:
-        url = self.cleaned_data["url"].strip()
-        if url and not re.fullmatch(r"https://[^\s#@]+", url):
-            raise ValidationError("An address that begins with https://")
-        return url
 
     def clean(self):
         cleaned = super().clean()

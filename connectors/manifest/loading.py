@@ -65,9 +65,14 @@ def parse(data: bytes | str, *, slug: str, where: str = "manifest.toml") -> Mani
 
 def faults(error: ValidationError) -> list[str]:
     """Each fault as "dotted.field: what is wrong (what was found)"; of very many the first."""
-    found = error.errors(include_url=False)
+    found = [each for each in error.errors(include_url=False) if not _is_beside(each)]
     lines = [_fault(each) for each in found[:FAULTS_LIMIT]]
     return lines + ([f"and {len(found) - len(lines)} more"] if len(found) > len(lines) else [])
+
+
+def _is_beside(found: dict) -> bool:
+    """That it is not blank either, of what may be blank: the other fault says what is wrong."""
+    return found["type"] == "literal_error" and found["ctx"]["expected"] == "''"
 
 
 def json_schema() -> dict:
@@ -97,7 +102,11 @@ def _fault(found: dict) -> str:
     if kind == "value_error":
         return f"{field}: {found['msg'].removeprefix('Value error, ')}"
     if kind == "string_pattern_mismatch":
-        return f"{field}: {_shown(given)} does not match {found['ctx']['pattern']}"
+        pattern = found["ctx"]["pattern"]
+        if pattern.startswith("^https://"):
+            barred = re.search(r"\[\^\\s(.*)\]", pattern)[1]
+            return f"{field}: {_shown(given)} is no https:// address without blanks and {' '.join(barred)}"
+        return f"{field}: {_shown(given)} does not match {pattern}"
     if kind == "literal_error":
         allowed = found["ctx"]["expected"]
         near = difflib.get_close_matches(str(given), re.findall(r"'([^']*)'", allowed), n=1)
@@ -117,7 +126,9 @@ def _place(loc: tuple) -> list:
         part
         for index, part in enumerate(loc)
         if not (index > 1 and loc[index - 2] == "auth_methods" and isinstance(loc[index - 1], int))
-        and not (index == 1 and loc[0] == "verification" and part in ("http", "tcp"))
+        and not (part in ("http", "tcp") and loc[index - 1] == "verification")
+        # So the checker calls the members of a union that have no tag.
+        and not (isinstance(part, str) and part.startswith(("function-", "literal[", "constrained-")))
     ]
 
 
