@@ -162,6 +162,8 @@ def test_a_document_of_version_2_becomes_a_connector_with_its_three_ways():
 def test_a_document_of_version_3_0_becomes_one_whose_address_each_customer_has():
     manifest = made(VERSION_3_0).manifest
     assert manifest.base_url == "https://${tenant}.acme.example/v1"
+    assert manifest.website == "https://acme.example/"
+    assert manifest.unverified == ("The pages of the provider: no source named any.",)
     tenant = manifest.property_named("tenant")
     assert (tenant.level, tenant.secret) == ("account", False)
     assert tenant.fault("evil.example/x")
@@ -205,6 +207,13 @@ def test_an_unquoted_number_counts_as_the_choice_that_it_is():
     server = 'servers: [{url: "https://a.acme.example:{port}/", variables: {port: {enum: [443, 8443]}}}]'
     port = made(f"openapi: 3.0.0\ninfo: {{title: Acme}}\n{server}").manifest.property_named("port")
     assert [choice.value for choice in port.choices] == ["443", "8443"]
+
+
+def test_where_each_customer_has_a_host_of_its_own_none_is_guessed():
+    manifest = made({**PLAIN, "servers": [{"url": "https://{host}/v1"}]}).manifest
+    assert manifest.base_url == "https://${host}/v1"
+    assert manifest.website == "https://acme.example/"
+    assert manifest.property_named("host").fault("evil.example/x")
 
 
 # ── what is not ──

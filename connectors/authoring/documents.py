@@ -72,7 +72,7 @@ def _json(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_without_doubles, parse_int=_number)
     except ValueError as error:
-        raise BadDocument(f"This is no JSON: {error}.") from error
+        raise BadDocument(f"The JSON cannot be read: {error}.") from error
 
 
 def _number(digits: str) -> int:
@@ -102,10 +102,10 @@ def _yaml(text: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise BadDocument(
-            f"This is no YAML: {where}{getattr(error, 'problem', None) or 'it cannot be read'}."
+            f"The YAML cannot be read: {where}{getattr(error, 'problem', None) or 'it cannot be read'}."
         ) from error
     except ValueError as error:
-        raise BadDocument(f"This is no YAML: {error}.") from error
+        raise BadDocument(f"The YAML cannot be read: {error}.") from error
 
 
 def _check_shape(text: str) -> None:

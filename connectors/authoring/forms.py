@@ -12,7 +12,7 @@ from connectors.authoring.sketch import Sketch, key_for, literally
 from connectors.manifest.vocabulary import Category
 from connectors.registry import CUSTOM, category_name
 
-CATEGORIES = [(value, category_name(value)) for value in Category.__args__]
+CATEGORIES = [("", "Choose…")] + [(value, category_name(value)) for value in Category.__args__]
 _PLAIN = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}
 _CODE = {"spellcheck": "false", "class": "monospaced", "wrap": "off"}
 
@@ -90,9 +90,9 @@ class BlankForm(KeyForm):
         placeholder="https://api.example.com/v1",
     )
     verification_url = HttpsField(
-        label="Who am I?",
+        label="Call that tests a credential",
         query=True,
-        help_text="A call that answers only to a good credential, best the one that says whose it is.",
+        help_text="It answers only to a good credential; best is the one that says whose it is.",
         placeholder="https://api.example.com/v1/me",
     )
     account_id = forms.CharField(
@@ -102,11 +102,12 @@ class BlankForm(KeyForm):
         help_text="Where the answer names the account, such as id or account.id. Blank: it does not.",
         widget=forms.TextInput(_PLAIN),
     )
-    way = forms.ChoiceField(choices=WAYS, label="How it is called", initial="header")
+    way = forms.ChoiceField(choices=WAYS, label="How your customers connect", initial="header")
     parameter = forms.CharField(
         required=False,
         max_length=100,
         label="Name of the header or parameter",
+        help_text="For an API key: where it goes.",
         widget=forms.TextInput({**_PLAIN, "placeholder": "Authorization"}),
     )
     before = forms.CharField(
@@ -114,13 +115,22 @@ class BlankForm(KeyForm):
         max_length=50,
         strip=False,
         label="What stands before the key",
-        help_text="With its space at the end, as in “Bearer ”. Blank: nothing.",
+        help_text="For an API key in a header; with its space at the end, as in “Bearer ”. Blank: nothing.",
         widget=forms.TextInput({**_PLAIN, "placeholder": "Bearer "}),
     )
-    authorization_endpoint = HttpsField(required=False, label="Authorization endpoint")
-    token_endpoint = HttpsField(required=False, label="Token endpoint")
+    authorization_endpoint = HttpsField(
+        required=False,
+        label="Authorization endpoint",
+        help_text="For OAuth: the page on which the customer allows access.",
+    )
+    token_endpoint = HttpsField(
+        required=False, label="Token endpoint", help_text="For OAuth: where your client asks for a token."
+    )
     scopes = forms.CharField(
-        required=False, max_length=500, help_text="With spaces between them.", widget=forms.TextInput(_PLAIN)
+        required=False,
+        max_length=500,
+        help_text="For OAuth, with spaces between them.",
+        widget=forms.TextInput(_PLAIN),
     )
     # Which ways need which of the fields.
     APPLIES = {

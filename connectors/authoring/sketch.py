@@ -161,7 +161,7 @@ class Sketch:
         return Files(self._manifest(), self._guide(), b"")
 
     def _manifest(self) -> str:
-        website = self.website or f"https://{urlsplit(self.base_url).netloc.replace('$', '').strip('{}')}/"
+        website = self.website or self._host_page()
         content: dict[str, Any] = {
             "version": "1.0",
             "name": self.name[:60],
@@ -169,7 +169,7 @@ class Sketch:
             "website": website,
             "categories": self.categories,
             "source": self.source or [website],
-            "unverified": self.unverified,
+            "unverified": self.unverified + ([] if self.source else [_NO_SOURCE]),
             "base_url": self.base_url,
             "auth_methods": self.methods,
             "properties": self.properties,
@@ -179,14 +179,23 @@ class Sketch:
         text = tomli_w.dumps({key: value for key, value in content.items() if value != []})
         return comments + _SHORT_LIST.sub(_on_one_line, text)
 
+    def _host_page(self) -> str:
+        """The API's host, without the parts that each customer has."""
+        labels = [label for label in urlsplit(self.base_url).netloc.split(".") if "$" not in label]
+        host = ".".join(labels) if len(labels) > 1 else f"{key_for(self.name) or 'connector'}.example"
+        return f"https://{host}/"
+
     def _guide(self) -> str:
         oauth = any(prop["name"] == "client_id" for prop in self.properties)
         redirect = any(method["type"] == "authorization_code" for method in self.methods)
         return (_GUIDE_WITH_CLIENT if oauth else _GUIDE).format(
-            name=literally(self.name), redirect=_REDIRECT if redirect else ""
+            name=literally(self.name),
+            redirect=_REDIRECT if redirect else "",
+            last=3 if redirect else 2,
         )
 
 
+_NO_SOURCE = "The pages of the provider: no source named any."
 _SHORT_LIST = re.compile(r"\[\n((?: {4}[^\n]+,\n)+)\]")
 
 
@@ -225,7 +234,7 @@ _GUIDE_WITH_CLIENT = """\
 ## Register an application
 
 1. Sign in to {name} as a developer and register an application.
-{redirect}3. Copy its Client ID and its Client Secret, and store them under Settings.
+{redirect}{last}. Copy its Client ID and its Client Secret, and store them under Settings.
 
 # Customer
 
@@ -241,5 +250,5 @@ A user of {name} who may connect other applications to it.
 ## Register your own application
 
 1. Sign in to {name} as a developer and register an application.
-{redirect}3. Copy its Client ID and its Client Secret, and paste them here.
+{redirect}{last}. Copy its Client ID and its Client Secret, and paste them here.
 """

@@ -97,7 +97,8 @@ def add_from(request: HttpRequest, source: str) -> HttpResponse:
             form.add_error(None, error.sentence(connector="", partner=request.partner.name))
         else:
             messages.success(
-                request, f"{row.draft.name} is there as a draft. Nobody sees it until you publish it."
+                request,
+                f"{row.draft.name} is there as a draft. Your customers see it once you publish it.",
             )
             return redirect("connector-definition", row.slug)
     status = 422 if form.errors else 200

@@ -106,7 +106,8 @@ def _fault(found: dict) -> str:
         if pattern.startswith("^https://"):
             barred = re.search(r"\[\^\\s(.*)\]", pattern)[1]
             return f"{field}: {_shown(given)} is no https:// address without blanks and {' '.join(barred)}"
-        return f"{field}: {_shown(given)} does not match {pattern}"
+        like = "two numbers such as 1.2" if place[-1:] == ["version"] else pattern
+        return f"{field}: {_shown(given)} does not match {like}"
     if kind == "literal_error":
         allowed = found["ctx"]["expected"]
         near = difflib.get_close_matches(str(given), re.findall(r"'([^']*)'", allowed), n=1)
