@@ -505,6 +505,17 @@ def installed(owner, account, live, acme) -> Installation:
     return row
 
 
+def test_a_draft_that_is_worked_on_reaches_no_customer(owner, installed, acme):
+    save(owner, MINOR)
+    other = Account.objects.create(partner=owner.partner, name="Second", external_id="2")
+    row = Installation.objects.create(partner=owner.partner, account=other, connector="custom-acme")
+    browser, link, _ = open_link(row)
+    assert "Anvils of Harbor Street" in connect(browser, f"/setup/{link.pk}/")
+    assert acme.requests[-1].target == "/v1/me"
+    row.refresh_from_db()
+    assert row.release == installed.release
+
+
 MINOR = MANIFEST.replace("/v1/me", "/v1/us")
 MAJOR = (
     MINOR

@@ -40,10 +40,7 @@ def pack(connector: Connector) -> bytes:
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in contents.items():
             # The same folder is the same archive, whenever it is packed.
-            member = zipfile.ZipInfo(f"{key}/{name}")
-            # Without it whoever unpacks it may not read it.
-            member.external_attr = (stat.S_IFREG | 0o644) << 16
-            archive.writestr(member, data, zipfile.ZIP_DEFLATED)
+            archive.writestr(zipfile.ZipInfo(f"{key}/{name}"), data, zipfile.ZIP_DEFLATED)
     return stream.getvalue()
 
 
