@@ -305,6 +305,13 @@ def test_what_grows_while_it_is_read_is_refused_or_cut_short(text):
     assert len(said) < 300
 
 
+def test_a_document_has_five_megabytes_at_most():
+    most = documents.SIZE_LIMIT - len('{"a":""}')
+    assert documents.parse(b'{"a":"' + b"x" * most + b'"}')
+    with pytest.raises(BadDocument, match="at most 5,242,880 are read"):
+        documents.parse(b'{"a":"' + b"x" * (most + 1) + b'"}')
+
+
 BROKEN = {
     "nothing": b"",
     "blanks": b" \n",
