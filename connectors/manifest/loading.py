@@ -11,6 +11,10 @@ from pydantic import BaseModel, ValidationError
 from connectors.manifest.definition import Manifest
 
 SIZE_LIMIT = 256 * 1024
+# Of one line: each step of a dotted key takes as long as all before it together.
+DOTS_LIMIT = 200
+# What one person mends at a time.
+FAULTS_LIMIT = 20
 
 
 class BadManifest(Exception):
@@ -32,13 +36,23 @@ def parse(data: bytes | str, *, slug: str, where: str = "manifest.toml") -> Mani
     if len(data) > SIZE_LIMIT:
         raise BadManifest(f"{where}: {len(data):,} bytes; a manifest has at most {SIZE_LIMIT:,}")
     try:
-        text = data.decode("utf-8") if isinstance(data, bytes) else data
+        text = data if isinstance(data, str) else data.decode("utf-8")
+        # Half a character can stand in a text, and in no file.
+        text.encode("utf-8")
+        for number, line in enumerate(text.splitlines(), 1):
+            if line.count(".") > DOTS_LIMIT:
+                raise BadManifest(f"{where}: line {number} has more than {DOTS_LIMIT} dots")
         content = tomllib.loads(text)
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise BadManifest(f"{where}: byte {error.start} is not UTF-8") from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        # tomllib names line and column.
-        raise BadManifest(f"{where}: {error or 'nested too deeply'}") from error
+    except RecursionError as error:
+        raise BadManifest(f"{where}: nested too deeply") from error
+    except tomllib.TOMLDecodeError as error:
+        # It names line and column.
+        raise BadManifest(f"{where}: {error}") from error
+    except ValueError as error:
+        # Python's own: a number is only read up to a length.
+        raise BadManifest(f"{where}: a number has too many digits") from error
     if "slug" in content:
         raise BadManifest(f"{where}: slug: the name of the folder is the slug; leave this key out")
     try:
@@ -50,8 +64,15 @@ def parse(data: bytes | str, *, slug: str, where: str = "manifest.toml") -> Mani
 
 
 def faults(error: ValidationError) -> list[str]:
-    """Each fault as "dotted.field: what is wrong (what was found)"."""
-    return [_fault(found) for found in error.errors()]
+    """Each fault as "dotted.field: what is wrong (what was found)"; of very many the first."""
+    found = [each for each in error.errors(include_url=False) if not _is_beside(each)]
+    lines = [_fault(each) for each in found[:FAULTS_LIMIT]]
+    return lines + ([f"and {len(found) - len(lines)} more"] if len(found) > len(lines) else [])
+
+
+def _is_beside(found: dict) -> bool:
+    """That it is not blank either, of what may be blank: the other fault says what is wrong."""
+    return found["type"] == "literal_error" and found["ctx"]["expected"] == "''"
 
 
 def json_schema() -> dict:
@@ -81,7 +102,12 @@ def _fault(found: dict) -> str:
     if kind == "value_error":
         return f"{field}: {found['msg'].removeprefix('Value error, ')}"
     if kind == "string_pattern_mismatch":
-        return f"{field}: {_shown(given)} does not match {found['ctx']['pattern']}"
+        pattern = found["ctx"]["pattern"]
+        if pattern.startswith("^https://"):
+            barred = re.search(r"\[\^\\s(.*)\]", pattern)[1]
+            return f"{field}: {_shown(given)} is no https:// address without blanks and {' '.join(barred)}"
+        like = "two numbers such as 1.2" if place[-1:] == ["version"] else pattern
+        return f"{field}: {_shown(given)} does not match {like}"
     if kind == "literal_error":
         allowed = found["ctx"]["expected"]
         near = difflib.get_close_matches(str(given), re.findall(r"'([^']*)'", allowed), n=1)
@@ -101,12 +127,17 @@ def _place(loc: tuple) -> list:
         part
         for index, part in enumerate(loc)
         if not (index > 1 and loc[index - 2] == "auth_methods" and isinstance(loc[index - 1], int))
-        and not (index == 1 and loc[0] == "verification" and part in ("http", "tcp"))
+        and not (part in ("http", "tcp") and loc[index - 1] == "verification")
+        # So the checker calls the members of a union that have no tag.
+        and not (isinstance(part, str) and part.startswith(("function-", "literal[", "constrained-")))
     ]
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):
+        return "something very deep or very long"
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
