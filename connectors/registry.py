@@ -10,6 +10,7 @@ from django.conf import settings
 from django.urls import reverse
 
 from connectors import guide, logo
+from connectors.authoring.beginning import begin
 from connectors.manifest import BadManifest, Manifest, load, parse
 from connectors.search import Index
 
@@ -103,6 +104,13 @@ def read(folder: Path) -> Connector:
 def made(slug: str, files: Files) -> Connector:
     """The connector of these files. Raises BadManifest."""
     return _assembled(parse(files.manifest, slug=slug), files)
+
+
+def unreadable(slug: str) -> Connector:
+    """What stands in the place of one whose manifest this product no longer reads."""
+    manifest, text = begin(slug.removeprefix(CUSTOM))
+    summary = 'summary = "Its definition was stored by an earlier version of this product."'
+    return made(slug, Files(re.sub(r"(?m)^summary = .*$", summary, manifest, count=1), text, b""))
 
 
 def with_version(files: Files, version: str) -> Files:

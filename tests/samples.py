@@ -6,9 +6,9 @@ matter, a blank line, the body. `*` stands for what differs each time. samples/<
 .txt) is a documented answer; token.json, discovery.json, lookup-<property>.json, account_name.json and
 callback.json (the parameters of the answer about consent) stand beside it where the provider has them.
 
-consent.http is the address to which OAuth 2.0 sends the browser, token.http the request for the token, in which the
-code is "test-code". assertion.json holds the claims of a service account's JWT. With these the endpoints, scopes and
-parameters of a manifest are held against the provider's pages, and not against itself.
+consent.http is the address to which OAuth 2.0 sends the browser, token.http the request for the token; the
+code in it is "test-code". assertion.json holds the claims of a service account's JWT. With these endpoints,
+scopes and parameters of a manifest are held against the provider's pages, and not against itself.
 
 A file named for the auth method's key, such as production-token.http, comes before one named for all.
 """

@@ -1,6 +1,7 @@
 """A connector's manifest: what is refused, in words that name file and field, and the shipped library."""
 
 import re
+import time
 from pathlib import Path
 from string import Template
 
@@ -205,6 +206,18 @@ BAD = {
         "${nobody} in ${nobody} is",
     ),
     "a fallback that is no property": ('${subdomain}.acme.example"\n\n', FALLBACK, "discovery", "${you} in"),
+    "a code before there is one": (
+        ENDPOINT,
+        ENDPOINT + 'authorization_params = { extra = "${redirect_uri}" }\n',
+        "auth_methods.1",
+        "can name properties, and not ${redirect_uri}",
+    ),
+    "a code in a header": (
+        ENDPOINT,
+        ENDPOINT + 'token_headers = { X-Code = "${code}" }\n',
+        "auth_methods.1",
+        "can name properties, and not ${code}",
+    ),
     "half a placeholder": ("${host}/me", "${host/me", "verification.url", "begins no placeholder"),
     "a pattern that is none": ("'[a-z]+'", "'[a-z+'", "properties.2.pattern", "regular expression"),
     "a pattern of discovery that is none": ("[a-z]+\\.", "[a-z+\\.", "discovery.pattern", "regular"),
@@ -361,6 +374,41 @@ def test_tables_without_end_are_refused(tmp_path):
     deep = "x = " + "[" * 20_000 + "]" * 20_000
     with pytest.raises(BadManifest):
         manifest.load(write(tmp_path, deep))
+
+
+# What would take minutes or all of the memory, and what Python itself stumbles over.
+HARMFUL = {
+    "a dotted key without end": "a" + ".a" * 100_000 + " = 1",
+    "a dotted key in place of a value": "version" + ".a" * 100_000 + " = 1",
+    "a list in lists": f"version = {'[' * 900}{']' * 900}",
+    "a number of 5,000 digits": "version = " + "1" * 5000,
+    "a hexadecimal number of 5,000 digits": "version = 0x" + "f" * 5000,
+    "20,000 unknown keys": "".join(f"k{number} = 1\n" for number in range(20_000)),
+    "a pattern that is written out": GOOD.replace("'[a-z]+'", "'((a{1000}){1000}){1000}'"),
+    "a pattern with blanks in its counts": GOOD.replace("'[a-z]+'", "'(?ix)((a{1 000}){1 000}){1 000}'"),
+    "a pattern with endless digits": GOOD.replace("'[a-z]+'", f"'a{{{'9' * 400}}}'"),
+    "half a character": GOOD + "# \ud800",
+    "a name with NUL": GOOD.replace('"Acme"', '"Acme\\u0000"'),
+    "a name that is turned round": GOOD.replace('"Acme"', '"Acme\\u202e"'),
+    "a name of two lines": GOOD.replace('"Acme"', '"Acme\\nShop"'),
+    "a half of an address": GOOD.replace("https://${host}/api", "https://[${host}"),
+}
+
+
+@pytest.mark.parametrize("text", HARMFUL.values(), ids=HARMFUL)
+def test_what_harms_whoever_reads_it_is_refused_in_few_words(text):
+    started = time.process_time()
+    with pytest.raises(BadManifest) as refused:
+        manifest.parse(text, slug="acme")
+    assert time.process_time() - started < 1
+    assert len(str(refused.value)) < 6000
+    assert "maximum recursion" not in str(refused.value)
+    assert "int_max_str_digits" not in str(refused.value)
+
+
+def test_a_pattern_of_ordinary_counts_is_none_of_those():
+    text = GOOD.replace("'[a-z]+'", "'[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}'")
+    assert manifest.parse(text, slug="acme").property_named("subdomain").fault("x")
 
 
 def test_the_schema_knows_every_key():

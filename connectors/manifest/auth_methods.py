@@ -59,6 +59,11 @@ class ApiKey(Method):
     type: Literal["api_key"]
 
 
+def _names_properties_alone(key: str, templates: dict[str, str]) -> None:
+    for name in sorted(names_in(*templates.values()) & GRANTED):
+        raise ValueError(f"{key} can name properties, and not ${{{name}}}: that is for token_body")
+
+
 class HttpBasic(Method):
     """RFC 7617. Either part may be composed, or be blank."""
 
@@ -105,6 +110,8 @@ class _TokenMethod(ScopedMethod):
     def _overrides_nothing(self) -> Self:
         if taken := sorted(RESERVED & set(self.token_params)):
             raise ValueError(f"token_params cannot set {taken[0]}: the request says it itself")
+        _names_properties_alone("token_params", self.token_params)
+        _names_properties_alone("token_headers", self.token_headers)
         if self.token_body and (self.token_params or self.token_request_format != "json"):
             raise ValueError("token_body is the whole request, in JSON: no token_params beside it")
         return self
@@ -154,6 +161,7 @@ class AuthorizationCode(_TokenMethod):
     def _answers_for_itself(self) -> Self:
         if taken := sorted(RESERVED & set(self.authorization_params)):
             raise ValueError(f"authorization_params cannot set {taken[0]}: the request says it itself")
+        _names_properties_alone("authorization_params", self.authorization_params)
         return self
 
     @property

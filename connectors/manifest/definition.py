@@ -14,6 +14,7 @@ from connectors.manifest.vocabulary import (
     Category,
     HttpsTemplate,
     HttpsUrl,
+    Line,
     Misplaced,
     Name,
     Part,
@@ -31,7 +32,7 @@ class Manifest(Part):
 
     slug: Slug
     version: Version
-    name: Text = Field(max_length=60)
+    name: Line = Field(max_length=60)
     summary: Text = Field(max_length=200)
     website: HttpsUrl
     aliases: tuple[Text, ...] = ()

@@ -12,6 +12,10 @@ from connectors.manifest.definition import Manifest
 from connectors.manifest.vocabulary import IN_WORDS
 
 SIZE_LIMIT = 256 * 1024
+# Of one line: each step of a dotted key takes as long as all before it together.
+DOTS_LIMIT = 200
+# What one person mends at a time.
+FAULTS_LIMIT = 20
 
 
 class BadManifest(Exception):
@@ -33,13 +37,23 @@ def parse(data: bytes | str, *, slug: str, where: str = "manifest.toml") -> Mani
     if len(data) > SIZE_LIMIT:
         raise BadManifest(f"{where}: {len(data):,} bytes; a manifest has at most {SIZE_LIMIT:,}")
     try:
-        text = data.decode("utf-8") if isinstance(data, bytes) else data
+        text = data if isinstance(data, str) else data.decode("utf-8")
+        # Half a character can stand in a text, and in no file.
+        text.encode("utf-8")
+        for number, line in enumerate(text.splitlines(), 1):
+            if line.count(".") > DOTS_LIMIT:
+                raise BadManifest(f"{where}: line {number} has more than {DOTS_LIMIT} dots")
         content = tomllib.loads(text)
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise BadManifest(f"{where}: byte {error.start} is not UTF-8") from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        # tomllib names line and column.
-        raise BadManifest(f"{where}: {error or 'nested too deeply'}") from error
+    except RecursionError as error:
+        raise BadManifest(f"{where}: nested too deeply") from error
+    except tomllib.TOMLDecodeError as error:
+        # It names line and column.
+        raise BadManifest(f"{where}: {error}") from error
+    except ValueError as error:
+        # Python's own: a number is only read up to a length.
+        raise BadManifest(f"{where}: a number has too many digits") from error
     if "slug" in content:
         raise BadManifest(f"{where}: slug: the name of the folder is the slug; leave this key out")
     try:
@@ -51,9 +65,11 @@ def parse(data: bytes | str, *, slug: str, where: str = "manifest.toml") -> Mani
 
 
 def faults(error: ValidationError) -> list[str]:
-    """Each fault as "dotted.field: what is wrong (what was found)"."""
-    found = error.errors()
-    return [_fault(each) for each in found if not _is_echo(each, found)]
+    """Each fault as "dotted.field: what is wrong (what was found)"; of very many the first."""
+    told = error.errors(include_url=False)
+    found = [each for each in told if not _is_echo(each, told)]
+    lines = [_fault(each) for each in found[:FAULTS_LIMIT]]
+    return lines + ([f"and {len(found) - len(lines)} more"] if len(found) > len(lines) else [])
 
 
 def _is_echo(fault: dict, others: list[dict]) -> bool:
@@ -135,11 +151,15 @@ def _is_tag(loc: tuple, index: int) -> bool:
         return True
     if index and loc[index - 1] == "verification" and part in ("http", "tcp"):
         return True
-    return part == "constrained-str" or "[" in str(part)
+    # So pydantic calls the members of a union that have no tag.
+    return isinstance(part, str) and part.startswith(("function-", "literal[", "constrained-"))
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):
+        return "something very deep or very long"
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 

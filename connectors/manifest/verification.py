@@ -11,6 +11,9 @@ class Discovery(Part):
     """How the credential itself tells where its account lives."""
 
     url: HttpsTemplate
+    # In an answer that says with status 200 that it is an error, and the codes that mean the credential.
+    error: Path | Literal[""] = ""
+    rejected: tuple[str, ...] = ()
     key: Path
     property: Name
     pattern: Annotated[Pattern, StringConstraints(min_length=1)]
