@@ -10,6 +10,7 @@ from django.conf import settings
 from django.urls import reverse
 
 from connectors import guide, logo
+from connectors.authoring.beginning import begin
 from connectors.manifest import BadManifest, Manifest, load, parse
 from connectors.search import Index
 
@@ -57,8 +58,13 @@ class Connector:
     def words(self) -> list[str]:
         """What it is found by, besides its name."""
         manifest = self.manifest
-        ways = [text for method in manifest.auth_methods for text in (method.label, _WAYS[method.type])]
-        return [*manifest.aliases, *manifest.categories, *ways, "connector"]
+        labels = [method.label for method in manifest.auth_methods]
+        return [*manifest.aliases, *manifest.categories, *labels, *self.ways, "connector"]
+
+    @cached_property
+    def ways(self) -> list[str]:
+        """The kinds of its auth methods, as people call them."""
+        return list(dict.fromkeys(_WAYS[method.type] for method in self.manifest.auth_methods))
 
 
 def category_name(category: str) -> str:
@@ -67,14 +73,16 @@ def category_name(category: str) -> str:
 
 
 _WAYS = {
-    "none": "",
-    "api_key": "API key token",
-    "http_basic": "basic password",
+    "none": "No sign-in",
+    "api_key": "API key, token or password",
+    "http_basic": "HTTP basic",
     "oauth1": "OAuth 1",
     "oauth1_redirection": "OAuth 1",
+    "aws_signature": "AWS access key",
     "authorization_code": "OAuth",
     "client_credentials": "OAuth client credentials",
     "password": "OAuth password",
+    "pasted_grant": "OAuth refresh token or code",
     "jwt_bearer": "OAuth service account",
 }
 
@@ -96,6 +104,13 @@ def read(folder: Path) -> Connector:
 def made(slug: str, files: Files) -> Connector:
     """The connector of these files. Raises BadManifest."""
     return _assembled(parse(files.manifest, slug=slug), files)
+
+
+def unreadable(slug: str) -> Connector:
+    """What stands in the place of one whose manifest this product no longer reads."""
+    manifest, text = begin(slug.removeprefix(CUSTOM))
+    summary = 'summary = "Its definition was stored by an earlier version of this product."'
+    return made(slug, Files(re.sub(r"(?m)^summary = .*$", summary, manifest, count=1), text, b""))
 
 
 def with_version(files: Files, version: str) -> Files:
@@ -126,6 +141,10 @@ class Library(dict[str, Connector]):
     @cached_property
     def categories(self) -> list[str]:
         return sorted({name for connector in self.values() for name in connector.manifest.categories})
+
+    @cached_property
+    def ways(self) -> list[str]:
+        return sorted({way for connector in self.values() for way in connector.ways})
 
 
 @cache

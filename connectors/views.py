@@ -4,6 +4,7 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.utils.text import slugify
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_GET, require_http_methods, require_safe
 
@@ -39,9 +40,11 @@ def library(request: HttpRequest) -> HttpResponse:
         return completeness(connector.manifest, stored.get(connector.slug, {}))
 
     found = catalogue.search(request.principal, text)
-    only, category = request.GET.get("configured", ""), request.GET.get("category", "")
+    only, category, way = (request.GET.get(name, "") for name in ("configured", "category", "way"))
     if category:
         found = [entry for entry in found if category in entry.connector.manifest.categories]
+    if way:
+        found = [entry for entry in found if way in map(slugify, entry.connector.ways)]
     if only == "own":
         found = [entry for entry in found if entry.custom]
     if only in ("complete", "partial", "empty"):
@@ -58,6 +61,8 @@ def library(request: HttpRequest) -> HttpResponse:
             "only": only,
             "category": category,
             "categories": [(value, registry.category_name(value)) for value in registry.all().categories],
+            "way": way,
+            "ways": [(slugify(name), name) for name in registry.all().ways],
         },
     )
 

@@ -27,6 +27,9 @@ def _own(request: HttpRequest, slug: str) -> CustomConnector:
 def try_out(request: HttpRequest, slug: str) -> HttpResponse:
     """Begin the setup of the draft, anew each time: a draft that has changed is another connector."""
     custom = _own(request, slug)
+    if custom.fault:
+        messages.error(request, "The definition cannot be read any more. Mend it first.")
+        return redirect("connector-definition", slug)
     account, _ = Account.objects.visible_to(request.principal).get_or_create(
         external_id=ACCOUNT["external_id"], defaults={**ACCOUNT, "partner": request.partner}
     )

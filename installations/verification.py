@@ -68,7 +68,6 @@ class Caller:
     def read(
         self,
         response,
-        status: tuple[int, ...] = (200,),
         ok: str = "",
         error: str = "",
         rejected: tuple[str, ...] = (),
@@ -89,7 +88,7 @@ class Caller:
             raise ProblemError("permission_missing", words=words)
         if code == 429 or code >= 500:
             raise ProblemError("provider_unavailable", words=words)
-        if code not in status or failed:
+        if code != 200 or failed:
             raise ProblemError("provider_answer_unreadable", words=words)
         return data
 
@@ -102,9 +101,11 @@ class Caller:
         """The first of these places that holds a text. Some echo what they are sent: not our secrets."""
         return hide(text_at(data, *paths), *(secret for secret in self.token.secrets if len(secret) > 3))
 
-    def json(self, url: str, values: dict[str, str], **request: Any) -> Any:
+    def json(
+        self, url: str, values: dict[str, str], *, error: str = "", rejected: tuple[str, ...] = ()
+    ) -> Any:
         """The JSON of a GET. Raises ProblemError."""
-        data = self.read(self.call(url, values, **request))
+        data = self.read(self.call(url, values), error=error, rejected=rejected)
         if not isinstance(data, (dict, list)):
             raise ProblemError("provider_answer_unreadable", words="the answer is no JSON")
         return data
@@ -159,7 +160,6 @@ def _who(caller: Caller, known: dict[str, str]) -> Any:
     response = caller.call(verification.url, known, **request)
     data = caller.read(
         response,
-        verification.status,
         verification.ok,
         verification.error,
         verification.rejected,
@@ -210,7 +210,8 @@ def _discover(caller: Caller) -> dict[str, str]:
             raise AddressUnknown(str(error)) from error
     else:
         try:
-            found = text_at(caller.json(discovery.url, known), discovery.key)
+            answer = caller.json(discovery.url, known, error=discovery.error, rejected=discovery.rejected)
+            found = text_at(answer, discovery.key)
         except ProblemError as error:
             if error.code == "credential_rejected":
                 raise

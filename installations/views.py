@@ -121,11 +121,10 @@ def add(request: HttpRequest) -> HttpResponse:
     connector = catalogue.offered(request.principal, request.GET.get("connector", ""))
     if connector is None:
         found = catalogue.search(request.principal, text, only_offered=True)[:PAGE_SIZE]
-        connectors = [entry.connector for entry in found]
         return render(
             request,
             "installations/add_connector.html",
-            {"account": account, "connectors": connectors, "q": text},
+            {"account": account, "entries": found, "q": text},
         )
     new = Installation(partner=request.partner, account=account, connector=connector.slug)
     form = InstallationForm(request.POST if request.method == "POST" else None, instance=new)

@@ -5,8 +5,12 @@ of the manifest's properties filled in by hand: a request line with the whole ad
 matter, a blank line, the body. `*` stands for what differs each time. samples/<auth method>.json (or .xml,
 .txt) is a documented answer; token.json, discovery.json, lookup-<property>.json, account_name.json and
 callback.json (the parameters of the answer about consent) stand beside it where the provider has them.
-token.http is the token request, where the manifest writes it itself (`token_body`); the code is "test-code".
-A file named for the auth method's key comes before one named `verification`.
+
+consent.http is the address to which OAuth 2.0 sends the browser, token.http the request for the token; the
+code in it is "test-code". assertion.json holds the claims of a service account's JWT. With these endpoints,
+scopes and parameters of a manifest are held against the provider's pages, and not against itself.
+
+A file named for the auth method's key, such as production-token.http, comes before one named for all.
 """
 
 import json
@@ -51,8 +55,8 @@ class Expected:
             ("method", self.method, request.method),
             ("host", wanted.netloc, request.headers["host"]),
             ("path", wanted.path, came.path),
-            ("query", sorted(parse_qsl(wanted.query)), sorted(parse_qsl(came.query))),
-            ("body", _comparable(self.body), _comparable(request.body.decode())),
+            ("query", *_alike(parse_qsl(wanted.query), parse_qsl(came.query))),
+            ("body", *_alike(_comparable(self.body, request), _comparable(request.body.decode(), request))),
         ]
         found = [f"{what}: {came!r} instead of {wanted!r}" for what, wanted, came in pairs if wanted != came]
         for name, text in self.headers.items():
@@ -61,11 +65,50 @@ class Expected:
         return found
 
 
-def _comparable(body: str):
+def _comparable(body: str, request: Request):
+    if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return parse_qsl(body, keep_blank_values=True)
     try:
         return json.loads(body)
     except ValueError:
         return " ".join(body.split())
+
+
+def _alike(wanted, came) -> tuple:
+    """Both, for a comparison: of pairs the order does not matter, nor what `*` stands for."""
+    if isinstance(wanted, dict) and isinstance(came, dict):
+        wanted, came = list(wanted.items()), list(came.items())
+    if isinstance(wanted, list) and isinstance(came, list):
+        wanted, came = sorted(wanted, key=str), sorted(came, key=str)
+        if [name for name, _ in wanted] == [name for name, _ in came]:
+            pairs = zip(wanted, came, strict=True)
+            came = [want if want[1] == "*" else have for want, have in pairs]
+    return wanted, came
+
+
+# What is another one each time, or at each place.
+_FRESH = {"state", "code_challenge", "code_verifier", "redirect_uri", "assertion"}
+
+
+def as_sample(request: Request) -> str:
+    """A request in the form of a sample, to be held against the provider's page."""
+    kept = [name for name in ("content-type", "authorization") if name in request.headers]
+    lines = [f"{name.title()}: {request.headers[name]}" for name in kept]
+    body = request.body.decode()
+    if "json" in request.headers.get("content-type", ""):
+        fields = json.loads(body)
+        body = json.dumps({name: "*" if name in _FRESH else value for name, value in fields.items()})
+    else:
+        body = _with_stars(body)
+    target, _, query = request.target.partition("?")
+    address = f"https://{request.headers['host']}{target}{'?' if query else ''}{_with_stars(query)}"
+    return "\n".join([f"{request.method} {address}", *lines, "", body]).strip() + "\n"
+
+
+def _with_stars(form: str) -> str:
+    pairs = (pair.partition("=") for pair in form.split("&"))
+    stars = ((name, "*" if name in _FRESH else value) for name, _, value in pairs if name)
+    return "&".join(f"{name}={value}" for name, value in stars)
 
 
 class Samples:
@@ -82,10 +125,13 @@ class Samples:
         assert path, f"{self.folder}/verification.http is missing: the request as the provider documents it"
         return Expected.read(path)
 
-    @property
-    def token_request(self) -> Expected:
-        path = self.file(f"{self.method}-token.http", "token.http")
-        assert path, f"{self.folder}/token.http is missing: the token request as the provider documents it"
+    def documented(self, what: str, request: Request) -> Expected:
+        """The request of consent.http or token.http, for one that was sent."""
+        path = self.file(f"{self.method}-{what}.http", f"{what}.http")
+        assert path, (
+            f"{self.folder}/{self.method}-{what}.http is missing. This was sent; hold it against the "
+            f"provider's page, and keep it there if it is right:\n{as_sample(request)}"
+        )
         return Expected.read(path)
 
     @property

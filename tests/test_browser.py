@@ -411,6 +411,13 @@ def test_connectors_are_found_while_their_name_is_typed(visit, product, viewport
     expect(admin.page.locator("#results .main")).to_have_count(1)
     admin.sees("PostgreSQL").looks()
     assert "q=postgers" in admin.page.url
+    admin.page.get_by_role("searchbox").fill("google")
+    admin.page.get_by_label("Category").select_option("Marketing")
+    expect(admin.page.locator("#results .main")).to_have_count(2)
+    # What was typed is not lost with the next click.
+    admin.page.get_by_role("link", name="Not configured", exact=True).click()
+    expect(admin.page.locator("#results .main")).to_have_count(2)
+    expect(admin.page.get_by_role("searchbox")).to_have_value("google")
     admin.page.get_by_role("searchbox").fill("nothing-like-it-at-all")
     admin.sees("No connector matches").looks()
 
@@ -431,3 +438,36 @@ def test_only_what_applies_is_asked(visit, product, viewport):
     expect(ssh_host).to_have_attribute("aria-invalid", "true")
     assert admin.page.get_by_label("Host", exact=True).get_attribute("aria-invalid") is None
     admin.looks()
+
+
+def test_a_partner_makes_a_connector_of_its_own_and_publishes_it(visit, product, viewport):
+    key = f"acme-{viewport['width']}"
+    partner = visit(viewport).signs_in(product.admin).goes_to("/connectors/library/")
+    partner.clicks("Add a connector", "link").looks()
+    partner.page.get_by_role("link", name="Write the manifest").click()
+    partner.sees("No mistakes").looks().enters(Key=key)
+    manifest = partner.page.get_by_label("manifest.toml")
+    good = manifest.input_value()
+    manifest.fill(good.replace("summary", "sumary", 1))
+    partner.sees("did you mean summary?").looks()
+    manifest.fill(good)
+    partner.sees("No mistakes").clicks("Make the draft").sees("is there as a draft").looks()
+    partner.clicks("Releases", "link").sees("Nobody has tried this draft out").looks()
+    partner.clicks("Publish").sees("Version 1.0 is live").looks()
+    partner.clicks("Delete…", "link").sees("cannot be brought back").looks()
+    partner.clicks("Delete").sees("was deleted")
+
+
+def test_without_scripts_a_form_makes_a_connector_and_says_what_is_missing(visit, product):
+    partner = visit(java_script_enabled=False).signs_in(product.admin).goes_to("/connectors/add/form/")
+    partner.enters(
+        Name="Acme Plain",
+        Summary="Sells anvils.",
+        Documentation="https://dev.acme.example/api",
+        API_address="https://api.acme.example/v1",
+        Call_that_tests_a_credential="https://api.acme.example/v1/me",
+    )
+    partner.page.get_by_label("Category").select_option("commerce")
+    partner.clicks("Make the draft").sees("This field is required.")
+    partner.enters(Name_of_the_header_or_parameter="X-Api-Key").clicks("Make the draft")
+    partner.sees("Acme Plain is there as a draft").sees("No mistakes")

@@ -1,6 +1,7 @@
 """A connector's manifest: what is refused, in words that name file and field, and the shipped library."""
 
 import re
+import time
 from pathlib import Path
 from string import Template
 
@@ -136,6 +137,10 @@ METHODS = GOOD[GOOD.index("[[auth_methods]]") : GOOD.index("[discovery]")]
 FALLBACK = '${you}.acme.example"\n\n'
 TOKEN_ENDPOINT = "auth_methods.1.token_endpoint"
 CONSENT = "auth_methods.1.authorization_endpoint"
+TOKEN_RESPONSE = "auth_methods.1.token_response"
+LIFETIME = 'token_response = { default_expires_in = "3600" }\n'
+ONE_TABLE = '[auth_methods]\ntype = "api_key"\n\n'
+PROOF = 'verification = { uri = "https://acme.example/me" }\n'
 # What is changed in the good one, the field that is named, and words of what is wrong with it.
 BAD = {
     "broken TOML": ("name = ", "name = = ", "", "line 3"),
@@ -152,30 +157,117 @@ BAD = {
     "no source": ('source = ["https://dev.acme.example/"]\n', "", "source", "is missing"),
     "no label": ('label = "OAuth"\n', "", "auth_methods.1.label", "is missing"),
     "no verification": (GOOD[GOOD.index("[verification]") :], "", "verification", "is missing"),
-    "a number for a name": ('name = "Acme"', "name = 7", "name", "string"),
+    "a number for a name": ('name = "Acme"', "name = 7", "name", "a text in quotes"),
     "an unknown method": ('type = "api_key"', 'type = "saml"', "auth_methods.0.type", "authorization_code"),
     "an unknown level": ('level = "account"', 'level = "user"', "properties.2.level", "partner_else_account"),
     "no token_endpoint": (ENDPOINT, "", "auth_methods.1.token_endpoint", "is missing"),
     "no authorization_endpoint": ("authorization_endpoint =", "issuer =", CONSENT, "is missing"),
     "an endpoint without https": ("https://acme.example/token", "http://a/", TOKEN_ENDPOINT, "https"),
-    "an endpoint with a user": ("https://acme.example/token", "https://a@b/", TOKEN_ENDPOINT, "not match"),
-    "an endpoint with a query": ("https://acme.example/token", "https://a/?b=c", TOKEN_ENDPOINT, "not match"),
-    "an endpoint with a line break": ("acme.example/token", "acme.example/\\n", TOKEN_ENDPOINT, "not match"),
+    "an endpoint with a user": (
+        "https://acme.example/token",
+        "https://a@b/",
+        TOKEN_ENDPOINT,
+        "an address such as",
+    ),
+    "an endpoint with a query": (
+        "https://acme.example/token",
+        "https://a/?b=c",
+        TOKEN_ENDPOINT,
+        "without a query",
+    ),
+    "an endpoint with a line break": ("acme.example/token", "acme.example/\\n", TOKEN_ENDPOINT, "an address"),
     "no method at all": (METHODS, "auth_methods = []\n", "auth_methods", "at least 1"),
-    "a method twice": (API_KEY, OAUTH, "manifest", "'authorization_code' stands here twice"),
-    "a property twice": ('"subdomain"\n', '"client_id"\n', "manifest", "'client_id' stands here twice"),
-    "a property of a method that is not here": (API_KEY, "", "manifest", "names the auth method 'api_key'"),
-    "a bad name of a property": ('"client_id"', '"Client-ID"', "properties.0.name", "does not match"),
-    "a host without a pattern": (PATTERN, "", "manifest", "'subdomain' reaches a host name and needs a"),
-    "a host that is no property": ("${host}/me", "${hots}/me", "manifest", "${hots} in https://${hots}"),
-    "a path that is no property": ("${host}/me", "${host}/${you}", "manifest", "/${you} is not a property"),
-    "an account that is no property": ('"${host}"', '"${nobody}"', "manifest", "${nobody} in ${nobody} is"),
-    "a fallback that is no property": ("${subdomain}.acme.example\"\n\n", FALLBACK, "manifest", "${you} in"),
+    "a method twice": (API_KEY, OAUTH, "auth_methods.1.key", "'authorization_code' stands here twice"),
+    "a property twice": (
+        '"subdomain"\n',
+        '"client_id"\n',
+        "properties.2.name",
+        "'client_id' stands here twice",
+    ),
+    "a property of a method that is not here": (
+        API_KEY,
+        "",
+        "properties.2.auth_methods",
+        "'api_key' is the key of no auth",
+    ),
+    "a bad name of a property": ('"client_id"', '"Client-ID"', "properties.0.name", "small letters"),
+    "a host without a pattern": (PATTERN, "", "properties.2", "'subdomain' reaches a host name: it needs"),
+    "a host that is no property": ("${host}/me", "${hots}/me", "verification", "did you mean host?"),
+    "a path that is no property": (
+        "${host}/me",
+        "${host}/${you}",
+        "verification",
+        "/${you} is not a property",
+    ),
+    "an account that is no property": (
+        '"${host}"',
+        '"${nobody}"',
+        "verification",
+        "${nobody} in ${nobody} is",
+    ),
+    "a fallback that is no property": ('${subdomain}.acme.example"\n\n', FALLBACK, "discovery", "${you} in"),
+    "a code before there is one": (
+        ENDPOINT,
+        ENDPOINT + 'authorization_params = { extra = "${redirect_uri}" }\n',
+        "auth_methods.1",
+        "can name properties, and not ${redirect_uri}",
+    ),
+    "a code in a header": (
+        ENDPOINT,
+        ENDPOINT + 'token_headers = { X-Code = "${code}" }\n',
+        "auth_methods.1",
+        "can name properties, and not ${code}",
+    ),
     "half a placeholder": ("${host}/me", "${host/me", "verification.url", "begins no placeholder"),
     "a pattern that is none": ("'[a-z]+'", "'[a-z+'", "properties.2.pattern", "regular expression"),
     "a pattern of discovery that is none": ("[a-z]+\\.", "[a-z+\\.", "discovery.pattern", "regular"),
+    "a word for a yes or no": (
+        "fallback = true",
+        'fallback = "yes"',
+        "properties.2.fallback",
+        "true or false",
+    ),
+    "a number in quotes": (
+        ENDPOINT,
+        ENDPOINT + LIFETIME,
+        f"{TOKEN_RESPONSE}.default_expires_in",
+        "whole number",
+    ),
+    "a word for a list": ('["commerce"]', '"commerce"', "categories", "a list, in square brackets"),
+    "a table for a list": (METHODS, ONE_TABLE, "auth_methods", "each entry begins with [[auth_methods]]"),
+    "a misspelt method": (
+        '"authorization_code"\nl',
+        '"authorisation_code"\nl',
+        "auth_methods.1.type",
+        "'authorization_code'?",
+    ),
+    "a key of another method": (
+        '"api_key"\n',
+        '"api_key"\n' + ENDPOINT,
+        "auth_methods.0.token_endpoint",
+        "api_key has none",
+    ),
+    "a misspelt key of a method's own proof": (
+        '"api_key"\n',
+        '"api_key"\n' + PROOF,
+        "auth_methods.0.verification.uri",
+        "mean url?",
+    ),
+    "an address that may be blank": ('"https://${host}/api"', '"http://x"', "base_url", "an address such as"),
+    "a condition that names nobody": (
+        "fallback = true",
+        'visible_if = { client = ["x"] }',
+        "properties.2.visible_if.client",
+        "mean client_id?",
+    ),
+    "a version that is a number": (
+        'version = "1.0"',
+        'version = "1"',
+        "version",
+        "two numbers with a dot between",
+    ),
     "a pattern that says nothing": ('pattern_message = "Letters only."\n', "", "properties.2", "_message"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("old", "new", "field", "words"), BAD.values(), ids=BAD)
@@ -216,7 +308,7 @@ def test_a_folder_without_a_manifest_is_refused(tmp_path):
 
 @pytest.mark.parametrize("slug", ["Acme", "acme_shop", "-acme", "acme-", "a b", "ácme"])
 def test_a_folder_whose_name_is_no_slug_is_refused(slug, tmp_path):
-    with pytest.raises(BadManifest, match=r"slug: .* does not match"):
+    with pytest.raises(BadManifest, match=r"slug: .* is not allowed; allowed: small letters"):
         manifest.load(write(tmp_path, slug=slug))
 
 
@@ -264,6 +356,13 @@ def test_a_wrong_word_is_told_what_is_allowed(tmp_path):
     assert "did you mean 'partner_else_account'?" in said
 
 
+def test_what_follows_from_a_mistake_is_not_told_as_another(tmp_path):
+    with pytest.raises(BadManifest) as refused:
+        manifest.load(write(tmp_path, GOOD.replace('["commerce"]', '["comerce"]')))
+    (line,) = str(refused.value).splitlines()
+    assert "categories.0: 'comerce' is not allowed; did you mean 'commerce'?" in line
+
+
 def test_fifty_megabytes_are_no_manifest(tmp_path):
     folder = write(tmp_path)
     (folder / "manifest.toml").write_bytes(b"#" * 50_000_000)
@@ -275,6 +374,41 @@ def test_tables_without_end_are_refused(tmp_path):
     deep = "x = " + "[" * 20_000 + "]" * 20_000
     with pytest.raises(BadManifest):
         manifest.load(write(tmp_path, deep))
+
+
+# What would take minutes or all of the memory, and what Python itself stumbles over.
+HARMFUL = {
+    "a dotted key without end": "a" + ".a" * 100_000 + " = 1",
+    "a dotted key in place of a value": "version" + ".a" * 100_000 + " = 1",
+    "a list in lists": f"version = {'[' * 900}{']' * 900}",
+    "a number of 5,000 digits": "version = " + "1" * 5000,
+    "a hexadecimal number of 5,000 digits": "version = 0x" + "f" * 5000,
+    "20,000 unknown keys": "".join(f"k{number} = 1\n" for number in range(20_000)),
+    "a pattern that is written out": GOOD.replace("'[a-z]+'", "'((a{1000}){1000}){1000}'"),
+    "a pattern with blanks in its counts": GOOD.replace("'[a-z]+'", "'(?ix)((a{1 000}){1 000}){1 000}'"),
+    "a pattern with endless digits": GOOD.replace("'[a-z]+'", f"'a{{{'9' * 400}}}'"),
+    "half a character": GOOD + "# \ud800",
+    "a name with NUL": GOOD.replace('"Acme"', '"Acme\\u0000"'),
+    "a name that is turned round": GOOD.replace('"Acme"', '"Acme\\u202e"'),
+    "a name of two lines": GOOD.replace('"Acme"', '"Acme\\nShop"'),
+    "a half of an address": GOOD.replace("https://${host}/api", "https://[${host}"),
+}
+
+
+@pytest.mark.parametrize("text", HARMFUL.values(), ids=HARMFUL)
+def test_what_harms_whoever_reads_it_is_refused_in_few_words(text):
+    started = time.process_time()
+    with pytest.raises(BadManifest) as refused:
+        manifest.parse(text, slug="acme")
+    assert time.process_time() - started < 1
+    assert len(str(refused.value)) < 6000
+    assert "maximum recursion" not in str(refused.value)
+    assert "int_max_str_digits" not in str(refused.value)
+
+
+def test_a_pattern_of_ordinary_counts_is_none_of_those():
+    text = GOOD.replace("'[a-z]+'", "'[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}'")
+    assert manifest.parse(text, slug="acme").property_named("subdomain").fault("x")
 
 
 def test_the_schema_knows_every_key():
@@ -289,9 +423,11 @@ def test_the_schema_knows_every_key():
         "http_basic",
         "oauth1",
         "oauth1_redirection",
+        "aws_signature",
         "authorization_code",
         "client_credentials",
         "password",
+        "pasted_grant",
         "jwt_bearer",
     }
 
@@ -353,3 +489,5 @@ def test_a_shipped_connector_is_complete(slug):
         anchors = {guide.sections[anchor].audience for anchor in prop.help_anchors}
         assert "customer" in anchors or prop.level == "partner", prop.name
         assert "partner" in anchors or prop.level == "account", prop.name
+        # What a customer is never asked for is not explained to one.
+        assert "customer" not in anchors or prop.level != "partner", prop.name

@@ -51,6 +51,30 @@ def test_a_name_comes_before_a_category(index):
     assert index.search("commerce")[0] == "bigcommerce"
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("query", "there", "not_there"),
+    [
+        ("category=accounting", "Xero", "Salesforce"),
+        ("way=http-basic", "Insightly", "Xero"),
+        ("way=oauth&category=accounting&q=zero", "Xero", "FreshBooks"),
+        ("way=no-sign-in&configured=empty", "Open Food Facts", "Xero"),
+        ("q=no sign-in", "Open Food Facts", "Xero"),
+        ("q=aws", "Amazon S3", "Amazon Seller Central"),
+    ],
+)
+def test_the_library_is_filtered_by_what_is_known_of_a_connector(query, there, not_there, owner):
+    page = owner.client.get(f"/connectors/library/?{query}")
+    found = [entry.connector.name for entry, _ in page.context["page"].object_list]
+    assert there in found
+    assert not_there not in found
+    # Each further click keeps what was chosen before.
+    for part in query.split("&"):
+        name, _, value = part.partition("=")
+        assert f'name="{name}"' in page.content.decode()
+        assert value in page.content.decode()
+
+
 def test_among_ten_thousand_an_answer_takes_less_than_fifty_milliseconds():
     words = random.Random(1)
     syllables = ["ka", "lo", "mer", "tin", "so", "vex", "ru", "pal", "dro", "ish", "quo", "ne"]

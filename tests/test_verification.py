@@ -228,6 +228,14 @@ def test_a_look_up_that_refuses_the_credential_is_no_missing_address(provider):
     assert (refused.value.code, refused.value.words) == ("credential_rejected", "status 401 · no such token")
 
 
+def test_a_look_up_that_refuses_the_credential_with_status_200_is_understood(provider):
+    mailchimp = registry.get("mailchimp").manifest
+    provider.server.respond = answer('{"error": "invalid_token"}')
+    with pytest.raises(ProblemError) as refused:
+        verify(mailchimp, mailchimp.method("authorization_code"), Token(access_token=CREDENTIAL), {})
+    assert refused.value.code == "credential_rejected"
+
+
 def test_an_address_entered_by_hand_takes_the_place_of_the_look_up(provider):
     assert ask(subdomain="harbor").account_id == "harbor.retail.heartland.us"
     assert provider.hosts == ["harbor.retail.heartland.us"]

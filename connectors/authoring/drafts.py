@@ -63,7 +63,7 @@ def discard(row: CustomConnector, principal: Principal) -> None:
 
 def what_changes(row: CustomConnector) -> list[Change]:
     """In what the draft differs from the release that is live."""
-    return compare(row.released, row.draft) if row.released else []
+    return compare(row.released, row.draft) if row.released and not row.fault else []
 
 
 def next_version(row: CustomConnector) -> str:
@@ -80,6 +80,8 @@ def publish(row: CustomConnector, principal: Principal, version: str) -> Publica
     """Make the draft the release that is installed from now on. Raises ValidationError."""
     with transaction.atomic():
         row = CustomConnector.objects.select_for_update().get(pk=row.pk)
+        if row.fault:
+            raise ValidationError(f"The definition cannot be read any more: {row.fault.splitlines()[0]}.")
         if row.state == "live":
             raise ValidationError("The draft is what is live already.")
         connector = _called(row, version)

@@ -1,6 +1,7 @@
 """A connector as a folder, in a ZIP archive: the same form in which the library keeps its own."""
 
 import io
+import stat
 import zipfile
 import zlib
 
@@ -12,6 +13,18 @@ from connectors.registry import CUSTOM, Connector, Files
 _LIMITS = {"manifest.toml": SIZE_LIMIT, "guide.md": guide.SIZE_LIMIT, "logo.svg": logo.SIZE_LIMIT}
 ARCHIVE_LIMIT = 2 * 1024 * 1024
 MEMBERS_LIMIT = 1000
+# Others reserve the memory that an archive asks for.
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# What zipfile raises for bytes that are damaged, or were made up: ValueError covers names and offsets.
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    OSError,
+    ValueError,
+)
 
 
 def pack(connector: Connector) -> bytes:
@@ -41,7 +54,7 @@ def unpack(data: bytes) -> tuple[str, Files]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return _read(archive)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+    except _UNREADABLE as error:
         raise BadDocument(f"This is no ZIP archive that can be read: {error}.") from error
 
 
@@ -69,7 +82,12 @@ def _read(archive: zipfile.ZipFile) -> tuple[str, Files]:
 
 def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes | None:
     try:
-        with archive.open(name) as member:
+        found = archive.getinfo(name)
+        if found.compress_type not in _METHODS:
+            raise BadDocument(f"{name} is packed in an unusual way. Pack the folder as a plain ZIP archive.")
+        if stat.S_ISLNK(found.external_attr >> 16):
+            raise BadDocument(f"{name} is a link to another file. Pack the file itself.")
+        with archive.open(found) as member:
             # What an archive says of its sizes is not believed.
             data = member.read(limit + 1)
     except KeyError:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from urllib.parse import urlsplit
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -11,21 +12,36 @@ from connectors.authoring.sketch import Sketch, key_for, literally
 from connectors.manifest.vocabulary import Category
 from connectors.registry import CUSTOM, category_name
 
-CATEGORIES = [(value, category_name(value)) for value in Category.__args__]
+CATEGORIES = [("", "Choose…")] + [(value, category_name(value)) for value in Category.__args__]
 _PLAIN = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}
 _CODE = {"spellcheck": "false", "class": "monospaced", "wrap": "off"}
 
 
 def check_https(value: str) -> None:
-    if not re.fullmatch(r"https://[^\s?#@$]+", value):
+    if not value.startswith("https://"):
         raise ValidationError("An address that begins with https://, such as https://api.example.com/v1")
+    if found := re.search(r"[\s#@$\\]", value):
+        raise ValidationError(f"An address without “{found[0]}” in it.")
+    try:
+        known = urlsplit(value)
+        known.port  # noqa: B018 - raises where it is no number
+    except ValueError as error:
+        raise ValidationError(f"This is no address: {error}.") from error
+    if not re.fullmatch(r"[^\W_]([\w.-]*[^\W_])?", known.hostname or ""):
+        raise ValidationError("A host name stands behind https://, such as api.example.com")
+
+
+def check_plain(value: str) -> None:
+    if "?" in value:
+        raise ValidationError("An address without a question mark and what stands behind it.")
 
 
 class HttpsField(forms.CharField):
-    def __init__(self, **kwargs):
+    def __init__(self, *, query: bool = False, **kwargs):
         attrs = {**_PLAIN, "inputmode": "url", "placeholder": kwargs.pop("placeholder", "https://")}
         widget = forms.TextInput(attrs)
-        super().__init__(max_length=500, widget=widget, validators=[check_https], **kwargs)
+        validators = [check_https] if query else [check_https, check_plain]
+        super().__init__(max_length=500, widget=widget, validators=validators, **kwargs)
 
 
 class KeyForm(forms.Form):
@@ -65,6 +81,7 @@ class BlankForm(KeyForm):
     source = HttpsField(
         label="Documentation",
         help_text="The provider's own page that describes its API.",
+        query=True,
         placeholder="https://developers.example.com/api",
     )
     base_url = HttpsField(
@@ -73,8 +90,9 @@ class BlankForm(KeyForm):
         placeholder="https://api.example.com/v1",
     )
     verification_url = HttpsField(
-        label="Who am I?",
-        help_text="A call that answers only to a good credential, best the one that says whose it is.",
+        label="Call that tests a credential",
+        query=True,
+        help_text="It answers only to a good credential; best is the one that says whose it is.",
         placeholder="https://api.example.com/v1/me",
     )
     account_id = forms.CharField(
@@ -84,11 +102,12 @@ class BlankForm(KeyForm):
         help_text="Where the answer names the account, such as id or account.id. Blank: it does not.",
         widget=forms.TextInput(_PLAIN),
     )
-    way = forms.ChoiceField(choices=WAYS, label="How it is called", initial="header")
+    way = forms.ChoiceField(choices=WAYS, label="How your customers connect", initial="header")
     parameter = forms.CharField(
         required=False,
         max_length=100,
         label="Name of the header or parameter",
+        help_text="For an API key: where it goes.",
         widget=forms.TextInput({**_PLAIN, "placeholder": "Authorization"}),
     )
     before = forms.CharField(
@@ -96,13 +115,22 @@ class BlankForm(KeyForm):
         max_length=50,
         strip=False,
         label="What stands before the key",
-        help_text="With its space at the end, as in “Bearer ”. Blank: nothing.",
+        help_text="For an API key in a header; with its space at the end, as in “Bearer ”. Blank: nothing.",
         widget=forms.TextInput({**_PLAIN, "placeholder": "Bearer "}),
     )
-    authorization_endpoint = HttpsField(required=False, label="Authorization endpoint")
-    token_endpoint = HttpsField(required=False, label="Token endpoint")
+    authorization_endpoint = HttpsField(
+        required=False,
+        label="Authorization endpoint",
+        help_text="For OAuth: the page on which the customer allows access.",
+    )
+    token_endpoint = HttpsField(
+        required=False, label="Token endpoint", help_text="For OAuth: where your client asks for a token."
+    )
     scopes = forms.CharField(
-        required=False, max_length=500, help_text="With spaces between them.", widget=forms.TextInput(_PLAIN)
+        required=False,
+        max_length=500,
+        help_text="For OAuth, with spaces between them.",
+        widget=forms.TextInput(_PLAIN),
     )
     # Which ways need which of the fields.
     APPLIES = {
@@ -204,23 +232,17 @@ class OpenApiForm(KeyForm):
         help_text="OpenAPI 2.0, 3.0 or 3.1, as JSON or YAML.",
         widget=forms.FileInput({"accept": ".json,.yaml,.yml,application/json,application/yaml"}),
     )
-    url = forms.CharField(
+    url = HttpsField(
         required=False,
-        max_length=500,
+        query=True,
         label="Or its address",
-        widget=forms.TextInput({**_PLAIN, "placeholder": "https://api.example.com/openapi.json"}),
+        placeholder="https://api.example.com/openapi.json",
     )
     base_url = HttpsField(
         required=False, label="API address", help_text="Only if the document does not say where the API is."
     )
     category = forms.ChoiceField(choices=CATEGORIES)
     field_order = ["file", "url", "base_url", "category", "key"]
-
-    def clean_url(self) -> str:
-        url = self.cleaned_data["url"].strip()
-        if url and not re.fullmatch(r"https://[^\s#@]+", url):
-            raise ValidationError("An address that begins with https://")
-        return url
 
     def clean(self):
         cleaned = super().clean()

@@ -3,16 +3,17 @@
 RFC 8414, and OpenID Connect Discovery 1.0, section 4, which came first and says nearly the same.
 """
 
+import re
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from connectors.authoring import documents
 from connectors.authoring.documents import BadDocument
-from connectors.authoring.sketch import Sketch
+from connectors.authoring.sketch import Sketch, literally
 
 _WELL_KNOWN = "/.well-known/"
 _CLIENT_METHODS = ["client_secret_basic", "client_secret_post", "none"]
-FEW_SCOPES = 6
+FEW_SCOPES, AT_MOST = 6, 500
 
 
 def fetch(address: str) -> dict:
@@ -32,9 +33,7 @@ def fetch(address: str) -> dict:
 
 def _addresses(address: str) -> list[str]:
     """RFC 8414, section 3.1, puts the well-known part before the issuer's path; OpenID behind it."""
-    parts = urlsplit(address)
-    if parts.scheme != "https" or not parts.netloc:
-        raise BadDocument("Enter an address that begins with https://")
+    parts = _parts(address)
     if _WELL_KNOWN in parts.path:
         return [address]
     before = urlunsplit(
@@ -56,7 +55,7 @@ def _check_issuer(found: dict, address: str) -> None:
 def read(metadata: dict, *, name: str, base_url: str) -> Sketch:
     """`base_url` is where the API begins, which the metadata does not say. Raises BadDocument."""
     issuer = _text(metadata, "issuer")
-    out = Sketch(name=name, base_url=base_url.rstrip("/"), website=f"https://{urlsplit(issuer).netloc}/")
+    out = Sketch(name=name, base_url=base_url.rstrip("/"), website=f"https://{_parts(issuer).netloc}/")
     documentation = _text(metadata, "service_documentation")
     out.source = [documentation] if documentation.startswith("https://") else [issuer]
     grants = _texts(metadata, "grant_types_supported") or ["authorization_code"]
@@ -78,7 +77,7 @@ def read(metadata: dict, *, name: str, base_url: str) -> Sketch:
         )
     if userinfo := _text(metadata, "userinfo_endpoint"):
         out.verification = {
-            "url": userinfo,
+            "url": literally(userinfo),
             "account_id": "sub",
             "user_name": ["email", "preferred_username", "name"],
         }
@@ -103,7 +102,7 @@ def _shared(metadata: dict, out: Sketch) -> dict[str, Any]:
     return {
         "token_endpoint": _endpoint(metadata, "token_endpoint"),
         "token_endpoint_auth_method": usable[0],
-        "default_scopes": chosen,
+        "default_scopes": [literally(scope) for scope in chosen],
     }
 
 
@@ -122,14 +121,26 @@ def _endpoint(metadata: dict, name: str) -> str:
     found = _text(metadata, name)
     if not found.startswith("https://"):
         raise BadDocument(f"The metadata has no {name} of https.")
-    return found
+    return literally(found)
+
+
+def _parts(address: str) -> SplitResult:
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme != "https" or not parts.netloc:
+        raise BadDocument(f"{address[:200]!r} is no address that begins with https://")
+    return parts
 
 
 def _text(metadata: dict, name: str) -> str:
     value = metadata.get(name)
-    return value.strip() if isinstance(value, str) else ""
+    return value.strip() if isinstance(value, str) and value.isprintable() else ""
 
 
 def _texts(metadata: dict, name: str) -> list[str]:
+    """Names of scopes, grants and methods: what RFC 6749, appendix A, allows in them, and no quotes."""
     value = metadata.get(name)
-    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
+    texts = [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
+    return [text for text in texts[:AT_MOST] if re.fullmatch(r"[\x21\x23-\x5b\x5d-\x7e ]{1,200}", text)]

@@ -10,8 +10,11 @@ from urllib.parse import urlsplit
 
 import tomli_w
 
+from connectors.manifest.auth_methods import GRANTED
 from connectors.registry import Files
 
+# Of the credential and the token: nothing that stands in an address is called so.
+_TAKEN = GRANTED | {"api_key", "client_id", "client_secret", "password", "username"}
 CLIENT = ("client_id", "Client ID", False), ("client_secret", "Client Secret", True)
 
 
@@ -104,8 +107,9 @@ class Sketch:
 
     def place(self, name: str, label: str, **options: Any) -> str:
         """A part of an address that each customer has; the name of its property."""
+        name = name_for(name)
         return self._property(
-            name_for(name),
+            f"address_{name}" if name in _TAKEN else name,
             label,
             f"The part of your {self.name} address that is yours.",
             "",
@@ -157,7 +161,7 @@ class Sketch:
         return Files(self._manifest(), self._guide(), b"")
 
     def _manifest(self) -> str:
-        website = self.website or f"https://{urlsplit(self.base_url).netloc.replace('$', '').strip('{}')}/"
+        website = self.website or self._host_page()
         content: dict[str, Any] = {
             "version": "1.0",
             "name": self.name[:60],
@@ -165,7 +169,7 @@ class Sketch:
             "website": website,
             "categories": self.categories,
             "source": self.source or [website],
-            "unverified": self.unverified,
+            "unverified": self.unverified + ([] if self.source else [_NO_SOURCE]),
             "base_url": self.base_url,
             "auth_methods": self.methods,
             "properties": self.properties,
@@ -175,14 +179,23 @@ class Sketch:
         text = tomli_w.dumps({key: value for key, value in content.items() if value != []})
         return comments + _SHORT_LIST.sub(_on_one_line, text)
 
+    def _host_page(self) -> str:
+        """The API's host, without the parts that each customer has."""
+        labels = [label for label in urlsplit(self.base_url).netloc.split(".") if "$" not in label]
+        host = ".".join(labels) if len(labels) > 1 else f"{key_for(self.name) or 'connector'}.example"
+        return f"https://{host}/"
+
     def _guide(self) -> str:
         oauth = any(prop["name"] == "client_id" for prop in self.properties)
         redirect = any(method["type"] == "authorization_code" for method in self.methods)
         return (_GUIDE_WITH_CLIENT if oauth else _GUIDE).format(
-            name=literally(self.name), redirect=_REDIRECT if redirect else ""
+            name=literally(self.name),
+            redirect=_REDIRECT if redirect else "",
+            last=3 if redirect else 2,
         )
 
 
+_NO_SOURCE = "The pages of the provider: no source named any."
 _SHORT_LIST = re.compile(r"\[\n((?: {4}[^\n]+,\n)+)\]")
 
 
@@ -221,7 +234,7 @@ _GUIDE_WITH_CLIENT = """\
 ## Register an application
 
 1. Sign in to {name} as a developer and register an application.
-{redirect}3. Copy its Client ID and its Client Secret, and store them under Settings.
+{redirect}{last}. Copy its Client ID and its Client Secret, and store them under Settings.
 
 # Customer
 
@@ -237,5 +250,5 @@ A user of {name} who may connect other applications to it.
 ## Register your own application
 
 1. Sign in to {name} as a developer and register an application.
-{redirect}3. Copy its Client ID and its Client Secret, and paste them here.
+{redirect}{last}. Copy its Client ID and its Client Secret, and paste them here.
 """

@@ -97,7 +97,8 @@ def add_from(request: HttpRequest, source: str) -> HttpResponse:
             form.add_error(None, error.sentence(connector="", partner=request.partner.name))
         else:
             messages.success(
-                request, f"{row.draft.name} is there as a draft. Nobody sees it until you publish it."
+                request,
+                f"{row.draft.name} is there as a draft. Your customers see it once you publish it.",
             )
             return redirect("connector-definition", row.slug)
     status = 422 if form.errors else 200
@@ -243,12 +244,14 @@ def publish(request: HttpRequest, slug: str) -> HttpResponse:
 def discard(request: HttpRequest, slug: str) -> HttpResponse:
     entry = own(request, slug)
     row = entry.custom
+    if row.released is None:
+        return redirect("connector-definition", slug)
     if row.state == "changed" and request.method != "POST":
         context = {"connector": entry.connector, "custom": row, "changes": drafts.what_changes(row)}
         return render(request, "connectors/authoring/discard.html", context)
     if row.state == "changed":
         drafts.discard(row, request.principal)
-        messages.success(request, f"The draft is what version {row.released.manifest.version} is, again.")
+        messages.success(request, f"The draft is what version {row.live.version} is, again.")
     return redirect("connector-definition", slug)
 
 

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from connectors.manifest.method import Injection, Method, ScopedMethod
 from connectors.manifest.oauth1 import OAuth1, OAuth1Redirection
-from connectors.manifest.vocabulary import Endpoint, Filled, Name, Part, Path, Text, names_in
+from connectors.manifest.vocabulary import Endpoint, Filled, Flag, Name, Part, Path, Text, Whole, names_in
 
 # What an authorization or a token request says itself (RFC 6749, RFC 7636); no manifest overrides it.
 RESERVED = {
@@ -46,7 +46,7 @@ class TokenResponse(Part):
     # Where it says how many seconds the refresh token lives; blank: it does not.
     refresh_expires_in: Path | Literal[""] = ""
     # Seconds that a token lives where the response does not say.
-    default_expires_in: int | None = Field(default=None, gt=0)
+    default_expires_in: Whole | None = Field(default=None, gt=0)
 
 
 class NoCredential(Method):
@@ -61,6 +61,11 @@ class ApiKey(Method):
     type: Literal["api_key"]
 
 
+def _names_properties_alone(key: str, templates: dict[str, str]) -> None:
+    for name in sorted(names_in(*templates.values()) & GRANTED):
+        raise ValueError(f"{key} can name properties, and not ${{{name}}}: that is for token_body")
+
+
 class HttpBasic(Method):
     """RFC 7617. Either part may be composed, or be blank."""
 
@@ -71,6 +76,18 @@ class HttpBasic(Method):
     @property
     def templates(self) -> tuple[str, ...]:
         return (*super().templates, self.username, self.password)
+
+
+class AwsSignature(Method):
+    """AWS Signature Version 4. Region and service are those of the host that is called, a regional one."""
+
+    type: Literal["aws_signature"]
+    access_key_id: Filled = "${access_key_id}"
+    secret_access_key: Filled = "${secret_access_key}"
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        return (*super().templates, self.access_key_id, self.secret_access_key)
 
 
 class _TokenMethod(ScopedMethod):
@@ -95,6 +112,8 @@ class _TokenMethod(ScopedMethod):
     def _overrides_nothing(self) -> Self:
         if taken := sorted(RESERVED & set(self.token_params)):
             raise ValueError(f"token_params cannot set {taken[0]}: the request says it itself")
+        _names_properties_alone("token_params", self.token_params)
+        _names_properties_alone("token_headers", self.token_headers)
         if self.token_body and (self.token_params or self.token_request_format != "json"):
             raise ValueError("token_body is the whole request, in JSON: no token_params beside it")
         return self
@@ -130,11 +149,11 @@ class AuthorizationCode(_TokenMethod):
     revocation_endpoint: Endpoint | Literal[""] = ""
     authorization_params: dict[str, Filled] = {}
     token_request_method: Literal["POST", "GET"] = "POST"
-    send_response_type: bool = True
     # What becomes of a refresh token that was used (RFC 9700, section 4.14.2), and so what may be done where
     # the answer to a renewal was lost: "grace" and "none" allow another try, "single_use" makes it useless,
     # with "single_use_revokes_family" it would end the whole grant.
     rotation: Literal["none", "grace", "single_use", "single_use_revokes_family"] = "none"
+    send_response_type: Flag = True
     # The parameter of the answer that holds the code.
     code_param: Name = "code"
     no_pkce: Text | Literal[""] = ""
@@ -148,6 +167,7 @@ class AuthorizationCode(_TokenMethod):
     def _answers_for_itself(self) -> Self:
         if taken := sorted(RESERVED & set(self.authorization_params)):
             raise ValueError(f"authorization_params cannot set {taken[0]}: the request says it itself")
+        _names_properties_alone("authorization_params", self.authorization_params)
         return self
 
     @property
@@ -182,6 +202,18 @@ class Password(_TokenMethod):
         return (*super().templates, self.username, self.password)
 
 
+class PastedGrant(_TokenMethod):
+    """A refresh token (RFC 6749, section 6) or a code (4.1.3) that the account obtained at the provider."""
+
+    type: Literal["pasted_grant"]
+    grant: Literal["refresh_token", "authorization_code"]
+    value: Filled
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        return (*super().templates, self.value)
+
+
 class JwtBearer(_TokenMethod):
     """RFC 7523, section 2.1: a service account signs who it is, with RS256; scopes are a claim of it."""
 
@@ -205,9 +237,11 @@ AuthMethod = Annotated[
     | HttpBasic
     | OAuth1
     | OAuth1Redirection
+    | AwsSignature
     | AuthorizationCode
     | ClientCredentials
     | Password
+    | PastedGrant
     | JwtBearer,
     Field(discriminator="type"),
 ]

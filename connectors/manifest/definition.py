@@ -14,6 +14,8 @@ from connectors.manifest.vocabulary import (
     Category,
     HttpsTemplate,
     HttpsUrl,
+    Line,
+    Misplaced,
     Name,
     Part,
     Slug,
@@ -21,6 +23,7 @@ from connectors.manifest.vocabulary import (
     Text,
     Version,
     names_in,
+    nearest,
 )
 
 
@@ -29,7 +32,7 @@ class Manifest(Part):
 
     slug: Slug
     version: Version
-    name: Text = Field(max_length=60)
+    name: Line = Field(max_length=60)
     summary: Text = Field(max_length=200)
     website: HttpsUrl
     aliases: tuple[Text, ...] = ()
@@ -55,31 +58,34 @@ class Manifest(Part):
     def _names_agree(self) -> Self:
         keys = [method.key for method in self.auth_methods]
         names = [prop.name for prop in self.properties]
-        for what, values in (("auth method", keys), ("property", names)):
-            for value in values:
-                if values.count(value) > 1:
-                    raise ValueError(f"the {what} {value!r} stands here twice")
+        for key, what, values in (("auth_methods", "key", keys), ("properties", "name", names)):
+            for index, value in enumerate(values):
+                if value in values[:index]:
+                    raise Misplaced(f"{key}.{index}.{what}", f"{value!r} stands here twice")
         for method in self.auth_methods:
             own = {prop.name for prop in self.properties_for(method.key)}
             if hidden := sorted(own & method.granted):
-                raise ValueError(f"the property {hidden[0]!r} would hide what {method.key!r} obtains")
-        for prop in self.properties:
-            if stray := set(prop.auth_methods) - set(keys):
-                raise ValueError(
-                    f"property {prop.name!r} names the auth method {stray.pop()!r}, which is not here"
+                place = f"properties.{names.index(hidden[0])}.name"
+                raise Misplaced(
+                    place, f"{hidden[0]!r} would hide what the auth method {method.key!r} obtains"
                 )
-            for condition in (prop.visible_if, prop.required_if):
-                for name, allowed in condition.items():
-                    self._check_condition(prop.name, name, allowed)
+        for index, prop in enumerate(self.properties):
+            for stray in sorted(set(prop.auth_methods) - set(keys)):
+                place = f"properties.{index}.auth_methods"
+                raise Misplaced(place, f"{stray!r} is the key of no auth method; {nearest(stray, keys)}")
+            for key in ("visible_if", "required_if"):
+                for name, allowed in getattr(prop, key).items():
+                    self._check_condition(f"properties.{index}.{key}.{name}", name, allowed)
         return self
 
-    def _check_condition(self, where: str, name: str, allowed: tuple[str, ...]) -> None:
-        if name not in [prop.name for prop in self.properties]:
-            raise ValueError(f"property {where!r} depends on {name!r}, which is not a property")
+    def _check_condition(self, place: str, name: str, allowed: tuple[str, ...]) -> None:
+        names = [prop.name for prop in self.properties]
+        if name not in names:
+            raise Misplaced(place, f"{name!r} is not a property; {nearest(name, names)}")
         prop = self.property_named(name)
         known = {"true", "false"} if prop.type == "boolean" else {choice.value for choice in prop.choices}
-        if known and (stray := set(allowed) - known):
-            raise ValueError(f"property {where!r} depends on {name} = {stray.pop()!r}, which it never is")
+        for stray in sorted(set(allowed) - known if known else ()):
+            raise Misplaced(place, f"{name} is never {stray!r}; {nearest(stray, known)}")
 
     @model_validator(mode="after")
     def _speaks_http(self) -> Self:
@@ -87,43 +93,49 @@ class Manifest(Part):
             any(self.verification_for(method).type == "http" for method in self.auth_methods)
             and not self.base_url
         ):
-            raise ValueError("base_url says where the provider's API begins")
+            raise Misplaced("base_url", "is missing: it says where the provider's API begins")
         return self
 
     @model_validator(mode="after")
     def _methods_can_be_chosen(self) -> Self:
         if self.method_property is None:
             if any(method.chosen_by for method in self.auth_methods):
-                raise ValueError("chosen_by needs a method_property")
+                raise Misplaced("method_property", "is missing: chosen_by names choices of it")
             return self
-        if self.method_property not in [prop.name for prop in self.properties]:
-            raise ValueError(f"method_property {self.method_property!r} is not a property")
+        names = [prop.name for prop in self.properties]
+        if self.method_property not in names:
+            hint = nearest(self.method_property, names)
+            raise Misplaced("method_property", f"{self.method_property!r} is not a property; {hint}")
         offered = [choice.value for choice in self.property_named(self.method_property).choices]
         chosen = [value for method in self.auth_methods for value in method.chosen_by]
         if sorted(offered) != sorted(chosen):
-            raise ValueError(f"each choice of {self.method_property!r} must be in one method's chosen_by")
+            raise Misplaced(
+                "auth_methods", f"each choice of {self.method_property!r} must be in one's chosen_by"
+            )
         return self
 
     @model_validator(mode="after")
     def _placeholders_are_filled(self) -> Self:
-        for prop in self.properties:
-            self._check_placeholders(prop.template)
+        for index, prop in enumerate(self.properties):
+            self._check_placeholders(f"properties.{index}.template", prop.template)
             if prop.lookup:
-                self._check_placeholders(prop.lookup.url)
-        for method in self.auth_methods:
+                self._check_placeholders(f"properties.{index}.lookup.url", prop.lookup.url)
+        for index, method in enumerate(self.auth_methods):
             known = {prop.name for prop in self.properties_for(method.key)} | self._found
             for name in sorted(values_of(method) - known):
-                raise ValueError(f"${{{name}}} in the auth method {method.key!r} is not a property of it")
-        everywhere = (self.base_url, *self.verification.templates)
+                said = f"${{{name}}} is not a property of this auth method; {nearest(name, known)}"
+                raise Misplaced(f"auth_methods.{index}", said)
+        self._check_placeholders("base_url", self.base_url)
+        self._check_placeholders("verification", *self.verification.templates)
         if self.discovery:
-            everywhere += (self.discovery.url, self.discovery.fallback_template)
-        self._check_placeholders(*everywhere)
-        for url in self.urls:
-            host = urlsplit(url).netloc
-            for name in Template(host).get_identifiers():
-                prop = next((prop for prop in self.properties if prop.name == name), None)
-                if prop and not self._is_confined(prop):
-                    raise ValueError(f"property {name!r} reaches a host name and needs a pattern")
+            self._check_placeholders("discovery", self.discovery.url, self.discovery.fallback_template)
+        hosts = names_in(*(urlsplit(url).netloc for url in self.urls))
+        for index, prop in enumerate(self.properties):
+            if prop.name in hosts and not self._is_confined(prop):
+                said = (
+                    f"{prop.name!r} reaches a host name: it needs a pattern, choices or the format hostname"
+                )
+                raise Misplaced(f"properties.{index}", said)
         return self
 
     def _is_confined(self, prop: Property) -> bool:
@@ -135,10 +147,11 @@ class Manifest(Part):
             )
         return prop.is_confined
 
-    def _check_placeholders(self, *templates: str) -> None:
+    def _check_placeholders(self, place: str, *templates: str) -> None:
         for template in templates:
             for name in sorted(names_in(template) - self.known_names):
-                raise ValueError(f"${{{name}}} in {template} is not a property")
+                hint = nearest(name, self.known_names)
+                raise Misplaced(place, f"${{{name}}} in {template} is not a property; {hint}")
 
     @property
     def _found(self) -> set[str]:

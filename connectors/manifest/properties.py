@@ -13,6 +13,7 @@ from pydantic import model_validator
 from connectors.manifest.vocabulary import (
     Condition,
     Filled,
+    Flag,
     HttpsTemplate,
     Name,
     Part,
@@ -109,14 +110,14 @@ class Property(Part):
     # Keys of auth methods; none: all of them.
     auth_methods: tuple[Name, ...] = ()
     # Secrets are write-only in every form. A boolean, a choice and a look-up are none.
-    secret: bool = True
-    required: bool = True
+    secret: Flag = True
+    required: Flag = True
     required_if: Condition = {}
     visible_if: Condition = {}
     # Asked only when the automatic look-up of the account's address failed.
-    fallback: bool = False
+    fallback: Flag = False
     # Used while setting up and not kept.
-    one_time: bool = False
+    one_time: Flag = False
     default: str = ""
     choices: tuple[Choice, ...] = ()
     lookup: Lookup | None = None

@@ -4,13 +4,16 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, StringConstraints, Tag, model_validator
 
-from connectors.manifest.vocabulary import Filled, HttpsTemplate, Name, Part, Path, Pattern
+from connectors.manifest.vocabulary import Filled, HttpsTemplate, Name, Part, Path, Pattern, Whole
 
 
 class Discovery(Part):
     """How the credential itself tells where its account lives."""
 
     url: HttpsTemplate
+    # In an answer that says with status 200 that it is an error, and the codes that mean the credential.
+    error: Path | Literal[""] = ""
+    rejected: tuple[str, ...] = ()
     key: Path
     property: Name
     pattern: Annotated[Pattern, StringConstraints(min_length=1)]
@@ -28,9 +31,8 @@ class HttpVerification(Part):
     # Of a POST. Placeholders are escaped for the format that they stand in.
     body: Filled = ""
     body_format: Literal["json", "form", "xml"] = "json"
-    status: tuple[int, ...] = (200,)
     # Besides 401: what this call answers to a credential that does not work.
-    rejected_status: tuple[int, ...] = ()
+    rejected_status: tuple[Whole, ...] = ()
     # In an answer that says with status 200 that it is an error: what must not be false, and the codes
     # that mean the credential.
     ok: Path | Literal[""] = ""

@@ -5,6 +5,7 @@ import uuid
 from django.db import models
 
 from connectors import registry
+from connectors.manifest import BadManifest
 from connectors.models.release import Release
 from console.tenancy import PartnerOwned, TenantQuerySet
 
@@ -18,7 +19,7 @@ class CustomConnectorQuerySet(TenantQuerySet):
 class CustomConnector(PartnerOwned):
     """A connector of a partner's own: the draft that is worked on, and the release that is live.
 
-    The draft can always be read: what is wrong with a text is said before it is stored.
+    What is wrong with a text is said before it is stored; a later version of the product may read less.
     """
 
     # Of one partner.
@@ -54,7 +55,20 @@ class CustomConnector(PartnerOwned):
 
     @property
     def draft(self) -> registry.Connector:
-        return registry.made(self.slug, self.files)
+        """One that can no longer be read is none that anybody would install: see `fault`."""
+        try:
+            return registry.made(self.slug, self.files)
+        except BadManifest:
+            return registry.unreadable(self.slug)
+
+    @property
+    def fault(self) -> str:
+        """Why the draft cannot be read any more, a line for each mistake."""
+        try:
+            registry.made(self.slug, self.files)
+        except BadManifest as error:
+            return str(error)
+        return ""
 
     @property
     def released(self) -> registry.Connector | None:
@@ -72,7 +86,7 @@ class CustomConnector(PartnerOwned):
     @property
     def was_tried(self) -> bool:
         """Whether the draft, whatever version it calls itself, was connected in a try-out."""
-        if self.tried is None:
+        if self.tried is None or self.fault:
             return False
         same = registry.with_version(self.files, self.tried.version)
         return registry.made(self.slug, same).digest == self.tried_id

@@ -5,7 +5,8 @@ They know protocol and never rows: plain values in, a Token out.
 
 from installations.auth.authorization_code import AuthorizationCode
 from installations.auth.oauth1_redirection import OAuth1Redirection
-from installations.auth.renewing import DIRECT, can_renew, following, renew, revoke
+from installations.auth.pasted_grant import PastedGrant
+from installations.auth.renewing import AT_ANY_TIME, can_renew, following, renew, revoke
 from installations.auth.signing import sign
 from installations.auth.static import Static
 from installations.auth.token import Token
@@ -16,7 +17,9 @@ INTERACTIVE = {
     "authorization_code": AuthorizationCode,
     "oauth1_redirection": OAuth1Redirection,
 }
-STATIC = {"none", "api_key", "http_basic", "oauth1"}
+# Methods that need no browser: what is entered gives the token.
+DIRECT = {**AT_ANY_TIME, "pasted_grant": PastedGrant}
+STATIC = {"none", "api_key", "http_basic", "oauth1", "aws_signature"}
 
 __all__ = [
     "DIRECT",

@@ -2,35 +2,25 @@
 
 from dataclasses import replace
 
-from oauthlib.oauth2 import Client as Grant
-
 from connectors.manifest import AuthMethod
 from installations.auth.client_credentials import ClientCredentials
 from installations.auth.jwt_bearer import JwtBearer
 from installations.auth.password import Password
+from installations.auth.pasted_grant import Unprompted
 from installations.auth.token import Token
 from installations.auth.token_endpoint import Client, Keep
 from installations.values import fill, fill_url
 
-# Methods that need no browser: what is stored gives a token at any time.
-DIRECT = {
+# Methods whose stored values give a token at any time.
+AT_ANY_TIME = {
     "client_credentials": ClientCredentials,
     "password": Password,
     "jwt_bearer": JwtBearer,
 }
 
 
-class _RefreshGrant(Grant):
-    """RFC 6749, section 6."""
-
-    def prepare_request_body(self, body="", refresh_token="", **kwargs):
-        return self.prepare_refresh_body(
-            body=body, refresh_token=refresh_token, client_id=self.client_id, **kwargs
-        )
-
-
 def can_renew(method: AuthMethod, token: Token) -> bool:
-    return method.type in DIRECT or (method.type == "authorization_code" and bool(token.refresh_token))
+    return method.type in AT_ANY_TIME or (method.is_oauth and bool(token.refresh_token))
 
 
 def renew(
@@ -47,13 +37,15 @@ def renew(
     `keep` gets each answer before anything reads it. What the answer leaves out stays as it was (section 6):
     the refresh token, the scopes.
     """
-    if method.type in DIRECT:
-        fresh = DIRECT[method.type]().obtain(method, values, scopes, wanted, keep=keep)
+    if method.type in AT_ANY_TIME:
+        fresh = AT_ANY_TIME[method.type]().obtain(method, values, scopes, wanted, keep=keep)
     else:
-        client = Client(method, values, _RefreshGrant(fill(method.client_id, values)), keep=keep)
+        client = Client(
+            method, values, Unprompted(fill(method.client_id, values), "refresh_token"), keep=keep
+        )
         fresh = client.ask(
             refresh_token=token.refresh_token,
-            method=method.token_request_method,
+            method=getattr(method, "token_request_method", "POST"),
             secrets=(token.refresh_token,),
             wanted=wanted,
         )
@@ -81,5 +73,5 @@ def revoke(method: AuthMethod, values: dict[str, str], token: Token) -> None:
     if not endpoint:
         return
     kind = "refresh_token" if token.refresh_token else "access_token"
-    client = Client(method, values, _RefreshGrant(fill(method.client_id, values)))
+    client = Client(method, values, Unprompted(fill(method.client_id, values), "refresh_token"))
     client.revoke(fill_url(endpoint, values), getattr(token, kind), kind)

@@ -7,6 +7,7 @@ from requests.auth import HTTPBasicAuth
 from requests_oauthlib import OAuth1
 
 from connectors.manifest import AuthMethod
+from installations.auth.aws_signature import AwsSignature
 from installations.values import fill
 
 
@@ -25,6 +26,8 @@ def sign(request: PreparedRequest, method: AuthMethod, values: dict[str, str]) -
         username, password = fill(method.username, values), fill(method.password, values)
         # As bytes: requests would encode text as Latin-1 (RFC 7617, section 2.1, wants UTF-8).
         HTTPBasicAuth(username.encode(), password.encode())(request)
+    if method.type == "aws_signature":
+        AwsSignature(fill(method.access_key_id, values), fill(method.secret_access_key, values))(request)
     if method.type in ("oauth1", "oauth1_redirection"):
         OAuth1(
             fill(method.consumer_key, values),

@@ -1,6 +1,7 @@
 """Credentials that are made at the provider and entered here: they are their own token.
 
-An API key, HTTP basic (RFC 7617), OAuth 1.0a with fixed tokens (RFC 5849), and nothing at all.
+An API key, HTTP basic (RFC 7617), OAuth 1.0a with fixed tokens (RFC 5849), a key pair of AWS, and nothing
+at all.
 """
 
 from installations.auth.token import Token

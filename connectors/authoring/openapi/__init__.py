@@ -29,13 +29,14 @@ def read(content: dict, *, url: str = "", base_url: str = "") -> Sketch:
             f"This is no OpenAPI document that can be read: it {said}. Versions 2.0 to 3.1 are."
         )
     info = doc.mapping(content.get("info"))
-    title = doc.text(info.get("title")) or "New connector"
+    # Short before it is looked at: what looks for its end begins at each space anew.
+    title = " ".join(doc.text(info.get("title"))[:200].split()) or "New connector"
     out = Sketch(name=re.sub(r"\s+(rest\s+)?api$", "", title, flags=re.IGNORECASE)[:60] or title[:60])
     out.summary = doc.text(info.get("description")).split("\n")[0].split(". ")[0][:200]
     out.base_url = Servers(doc, out, url).base_url(base_url)
     documentation = doc.mapping(content.get("externalDocs")).get("url")
-    out.source = [page for page in (doc.https(documentation), doc.https(url)) if page][:1]
-    out.website = doc.https(doc.mapping(info.get("contact")).get("url"))
+    out.source = [page for page in (doc.page(documentation), doc.page(url)) if page][:1]
+    out.website = doc.page(doc.mapping(info.get("contact")).get("url")).partition("?")[0]
     Security(doc, out).add()
     if not out.methods:
         out.none()

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from connectors.authoring.openapi.document import Document
 from connectors.authoring.sketch import Sketch, literally, name_for
 
-AT_MOST_PATHS = 5000
+AT_MOST_PATHS, AT_MOST_PARAMETERS, AT_MOST_PLACES = 5000, 50, 1000
 # Names of calls that tell who asks, the best first.
 _WHO = re.findall(
     r"\w+",
@@ -57,7 +58,10 @@ class Calls:
             item = self.doc.mapping(item)
             operation = self.doc.mapping(item.get("get"))
             parameters = [*self.doc.list(item.get("parameters")), *self.doc.list(operation.get("parameters"))]
-            if not operation or any(self.doc.mapping(parameter).get("required") for parameter in parameters):
+            # One list that many calls refer to is read as often; a call with so many is not the one.
+            if not operation or len(parameters) > AT_MOST_PARAMETERS:
+                continue
+            if any(self.doc.mapping(parameter).get("required") for parameter in parameters):
                 continue
             if operation.get("security") == []:
                 # It needs no credential, and so proves none.
@@ -77,8 +81,9 @@ class Calls:
             schema = self.doc.mapping(
                 content.get("application/json") or next(iter(content.values()), {})
             ).get("schema")
-        places = {path.rpartition(".")[2]: path for path in reversed(list(self._places(schema)))}
-        first = {path: path for path in self._places(schema) if "." not in path}
+        found = list(islice(self._places(schema), AT_MOST_PLACES))
+        places = {path.rpartition(".")[2]: path for path in reversed(found)}
+        first = {path: path for path in found if "." not in path}
         known = {**places, **first}
         found = {
             "account_id": next((known[name] for name in _ACCOUNT_IDS if name in known), ""),

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 HOPS = 20
+TEXT_LIMIT = 2000
 
 
 class Document:
@@ -12,8 +13,7 @@ class Document:
     def __init__(self, content: dict):
         self.content = content
         self.notes: list[str] = []
-        version = content.get("swagger") or content.get("openapi")
-        self.version = version if isinstance(version, str) else str(version or "")
+        self.version = self.text(content.get("swagger") or content.get("openapi"))
 
     @property
     def is_2(self) -> bool:
@@ -42,19 +42,23 @@ class Document:
         return node
 
     def text(self, value: Any) -> str:
-        return (
-            "".join(c if c.isprintable() or c == "\n" else " " for c in value).strip()
-            if isinstance(value, str)
-            else ""
-        )
+        """Without what nobody can see; "" for what is no text."""
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            # YAML takes an unquoted 443 for a number.
+            value = str(value)[:50]
+        if not isinstance(value, str):
+            return ""
+        return "".join(c if c.isprintable() or c == "\n" else " " for c in value[:TEXT_LIMIT]).strip()
 
     def list(self, value: Any) -> list:
         return value if isinstance(value, list) else []
 
-    def https(self, value: Any) -> str:
+    def page(self, value: Any) -> str:
+        """The address of a page that people read, "" for none of https."""
         url = self.text(value)
-        return url if re.fullmatch(r"https://[^\s?#@$]+", url) else ""
+        return url if re.fullmatch(r"https://[^\s#@$]+", url) else ""
 
     def note(self, note: str) -> None:
+        note = self.text(note)
         if note not in self.notes and len(self.notes) < 20:
             self.notes.append(note)

@@ -20,7 +20,11 @@ class Security:
         where = self.doc.content.get("securityDefinitions")
         if not self.doc.is_2:
             where = self.doc.mapping(self.doc.content.get("components")).get("securitySchemes")
-        schemes = {key: self.doc.mapping(scheme) for key, scheme in self.doc.mapping(where).items()}
+        schemes = {
+            key: self.doc.mapping(scheme)
+            for key, scheme in self.doc.mapping(where).items()
+            if isinstance(key, str)
+        }
         wanted = list(self._together(schemes)) or [(key,) for key in schemes]
         for keys in wanted[:AT_MOST_SCHEMES]:
             if len(keys) == 1:
@@ -109,12 +113,15 @@ class Security:
 
     def _endpoint(self, value: Any) -> tuple[str, dict[str, str]]:
         """An address without its query, and the query; "" for none of https."""
-        parts = (
-            urlsplit(urljoin(self.out.base_url + "/", self.doc.text(value))) if self.doc.text(value) else None
-        )
+        text = literally(self.doc.text(value))
+        try:
+            parts = urlsplit(urljoin(self.out.base_url + "/", text)) if text else None
+        except ValueError:
+            # A bracket that begins no address of IPv6.
+            parts = None
         if parts is None or parts.scheme != "https" or "@" in parts.netloc:
             return "", {}
-        params = {name: literally(text) for name, text in parse_qsl(parts.query)}
+        params = dict(parse_qsl(parts.query))
         return urlunsplit((parts.scheme, parts.netloc, parts.path, "", "")), params
 
     def _scopes(self, flow: dict) -> dict[str, Any]:
@@ -129,6 +136,6 @@ class Security:
             self.doc.note(f"Choose the scopes that you need for default_scopes: {', '.join(scopes)[:1500]}")
             return {}
         return {
-            "default_scopes": list(scopes),
+            "default_scopes": [literally(scope) for scope in scopes],
             "scope_labels": {key: text for key, text in scopes.items() if text},
         }

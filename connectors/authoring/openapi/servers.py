@@ -1,7 +1,7 @@
 """Where the API is: the server objects of version 3, scheme, host and basePath of version 2."""
 
 import re
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from connectors.authoring.documents import BadDocument
 from connectors.authoring.openapi.document import Document
@@ -15,7 +15,14 @@ class Servers:
     def base_url(self, entered: str) -> str:
         """The address, or what was entered in its place. Raises BadDocument."""
         found = entered or (self._server_of_2() if self.doc.is_2 else self._server_of_3())
-        found = urljoin(self.url, found) if self.url and not re.match(r"https?://", found) else found
+        try:
+            found = urljoin(self.url, found) if self.url and not re.match(r"https?://", found) else found
+            urlsplit(found)
+        except ValueError as error:
+            raise BadDocument(
+                f"The document says that the API is at {found[:100]}, which is no address. Enter the API's "
+                "address."
+            ) from error
         if found.startswith("http://"):
             raise BadDocument(
                 f"The API is reached at {found[:100]}, without TLS. A credential is never sent there: enter "
@@ -34,16 +41,19 @@ class Servers:
 
     def _server_of_3(self) -> str:
         servers = [self.doc.mapping(server) for server in self.doc.list(self.doc.content.get("servers"))]
-        servers = [server for server in servers if self.doc.text(server.get("url"))]
+        servers = [server for server in servers if self._url(server)]
         if not servers:
             return ""
-        server = next((s for s in servers if not s["url"].startswith("http://")), servers[0])
+        server = next((s for s in servers if not self._url(s).startswith("http://")), servers[0])
         variables = self.doc.mapping(server.get("variables"))
         return re.sub(
             r"\{([^{}]+)\}",
             lambda found: self._variable(found[1], variables),
-            literally(server["url"].strip()),
+            literally(self._url(server)),
         )
+
+    def _url(self, server: dict) -> str:
+        return self.doc.text(server.get("url"))
 
     def _variable(self, name: str, variables: dict) -> str:
         found = self.doc.mapping(variables.get(name))

@@ -1,7 +1,9 @@
 """The library, from a shell."""
 
 import json
+import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -66,31 +68,45 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(json_schema(), indent=2))
 
     def _new(self, key: str, into: Path, **options):
-        self._write(into / key, *begin(key))
+        self._write(into, key, *begin(key))
 
     def _import_openapi(self, source: str, key: str, into: Path, base_url: str, **options):
-        is_url = source.startswith("https://")
+        is_url = "://" in source
         try:
-            data = documents.fetch(source) if is_url else Path(source).read_bytes()
+            data = documents.fetch(source) if is_url else self._read(Path(source))
             sketch = openapi.read(documents.parse(data), url=source if is_url else "", base_url=base_url)
         except (BadDocument, OSError) as error:
             raise CommandError(str(error)) from error
         files = sketch.files()
-        self._write(into / (key or key_for(sketch.name)), files.manifest, files.guide)
+        self._write(into, key or key_for(sketch.name) or "connector", files.manifest, files.guide)
         for note in sketch.notes:
             self.stdout.write(f"- {note}")
 
-    def _write(self, folder: Path, manifest: str, guide: str) -> None:
-        """Make the folder, unless the library could not read it."""
+    def _read(self, path: Path) -> bytes:
+        with path.open("rb") as file:
+            return file.read(documents.SIZE_LIMIT + 1)
+
+    def _write(self, into: Path, key: str, manifest: str, guide: str) -> None:
+        """Make the folder, whole or not at all, unless the library could not read it."""
+        folder = into / key
+        if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", key) or key.startswith(registry.CUSTOM):
+            raise CommandError(
+                f"{key!r} is no key of a connector: letters a to z and digits, with single hyphens between "
+                f"them, and not {registry.CUSTOM} at its start."
+            )
         if folder.exists():
             raise CommandError(f"{folder} is there already.")
         try:
-            registry.made(folder.name, registry.Files(manifest, guide, b""))
-        except BadManifest as error:
+            registry.made(key, registry.Files(manifest, guide, b""))
+            into.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(dir=into.parent) as beside:
+                made = Path(beside) / key
+                made.mkdir()
+                (made / "manifest.toml").write_text(manifest, encoding="utf-8")
+                (made / "guide.md").write_text(guide, encoding="utf-8")
+                made.rename(folder)
+        except (BadManifest, OSError) as error:
             raise CommandError(str(error)) from error
-        folder.mkdir(parents=True)
-        (folder / "manifest.toml").write_text(manifest, encoding="utf-8")
-        (folder / "guide.md").write_text(guide, encoding="utf-8")
         self.stdout.write(
             f"{folder} is there. Check it after each change: manage.py connectors validate {folder}"
         )
