@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from django.contrib import messages
+from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -116,16 +117,15 @@ def add(request: HttpRequest) -> HttpResponse:
     account_id = request.GET.get("account", "")
     account = accounts.filter(pk=account_id).first() if _is_uuid(account_id) else None
     if account is None:
-        found = accounts.filter(name__icontains=text)[:PAGE_SIZE]
-        return render(request, "installations/add_account.html", {"accounts": found, "q": text})
+        found = accounts.filter(name__icontains=text) if text else accounts
+        page = LongPaginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
+        return render(request, "installations/add_account.html", {"page": page, "q": text})
     connector = catalogue.offered(request.principal, request.GET.get("connector", ""))
     if connector is None:
-        found = catalogue.search(request.principal, text, only_offered=True)[:PAGE_SIZE]
-        return render(
-            request,
-            "installations/add_connector.html",
-            {"account": account, "entries": found, "q": text},
-        )
+        found = catalogue.search(request.principal, text, only_offered=True)
+        page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
+        context = {"account": account, "page": page, "q": text}
+        return render(request, "installations/add_connector.html", context)
     new = Installation(partner=request.partner, account=account, connector=connector.slug)
     form = InstallationForm(request.POST if request.method == "POST" else None, instance=new)
     if request.method == "POST" and form.is_valid():
