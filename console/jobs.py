@@ -8,6 +8,7 @@ often it was begun.
 
 import logging
 import random
+import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from uuid import UUID, uuid4
 from django.db import close_old_connections, transaction
 from django.db.models import Count, F, Min, Q
 
-from console import clock, queue
+from console import clock, logs, queue
 from console.clock import Now
 from console.models import Job, Pause
 
@@ -180,6 +181,16 @@ def claim() -> Claim | None:
 
 def run(held: Claim) -> None:
     """Do one job. Whatever it raises stays here, and stands in its row."""
+    job = held.job
+    with logs.about(job=job, partner=job.partner_id):
+        started = time.perf_counter()
+        outcome = _run(held)
+        seconds = time.perf_counter() - started
+        log.info("%s %s %.0fms", job.kind, outcome, seconds * 1000, extra={"outcome": outcome})
+
+
+def _run(held: Claim) -> str:
+    """How it ended: done, again, failed, given_up or taken_over."""
     known = HANDLERS[held.job.kind]
     try:
         known.run(held)
@@ -187,17 +198,19 @@ def run(held: Claim) -> None:
             with held.finish():
                 pass
     except LeaseLost:
-        log.info("job taken over: %s", held.job)
+        return "taken_over"
     except Exception as error:
         asked = error if isinstance(error, Again) else None
         code = asked.code if asked else type(error).__name__
         if not asked:
             # The name alone: a message may repeat what a provider or a person sent.
-            log.error("job failed: %s %s", held.job, code, exc_info=log.isEnabledFor(logging.DEBUG))
+            log.error("job failed: %s", code, exc_info=log.isEnabledFor(logging.DEBUG))
         if known.tries is not None and held.job.attempts >= known.tries:
             held.give_up(code)
-        else:
-            held.put_off(code, (asked and asked.after) or pause_after(held.job.attempts))
+            return "given_up"
+        held.put_off(code, (asked and asked.after) or pause_after(held.job.attempts))
+        return "again" if asked else "failed"
+    return "done"
 
 
 def work() -> int:

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.checks import Error, register
 from django.http import HttpResponseNotAllowed
 
+from console import logs
 from console.crypto import CannotOpen
 from console.problems import ProblemError, problem_page
 
@@ -28,20 +29,25 @@ class RequestLog:
     def __call__(self, request):
         # No 0/O and 1/I/L: a person reads it out on the telephone.
         request.reference = "".join(secrets.choice("ABCDEFGHJKMNPQRSTUVWXYZ23456789") for _ in range(8))
+        with logs.about(ref=request.reference, request=request):
+            response = self._answer(request)
+        response["X-Request-Id"] = request.reference
+        return response
+
+    def _answer(self, request):
         started = time.perf_counter()
         response = self.get_response(request)
+        seconds = time.perf_counter() - started
         match = request.resolver_match
-        log.info(
-            "%s %s %s %.0fms user=%s ref=%s",
-            request.method,
-            f"/{match.route}" if match else "(no route)",
-            response.status_code,
-            (time.perf_counter() - started) * 1000,
+        facts = {
+            "method": request.method,
+            "route": f"/{match.route}" if match else "(no route)",
+            "status": response.status_code,
+            "ms": round(seconds * 1000),
             # Only if a page has asked who it is: this line must not need the database.
-            getattr(getattr(request, "_cached_user", None), "pk", None) or "-",
-            request.reference,
-        )
-        response["X-Request-Id"] = request.reference
+            "user": getattr(getattr(request, "_cached_user", None), "pk", None) or "-",
+        }
+        log.info("%(method)s %(route)s %(status)s %(ms)sms user=%(user)s", facts, extra=facts)
         return response
 
 

@@ -23,7 +23,12 @@ environ.Env.read_env(BASE_DIR / ".env")
 
 DEVELOPMENT = env.bool("DEVELOPMENT", default=False)
 DEBUG = DEVELOPMENT and env.bool("DEBUG", default=False)
-SECRET_KEY = env.str("SECRET_KEY")
+SECRET_KEY = env.str("SECRET_KEY", default="")
+if not SECRET_KEY:
+    raise SystemExit(
+        "SECRET_KEY is missing: set it in the environment or in .env.\n"
+        "On a developer's machine `make .env` writes one; .env.example lists what production needs."
+    )
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 ENCRYPTION_KEYS = keys.parse_ring(env.str("ENCRYPTION_KEYS", default=""), secret_key=SECRET_KEY)
 
@@ -193,12 +198,23 @@ if STAND_IN_ORIGINS and not DEVELOPMENT:
 SETUP_LINK_DAYS = 7
 AUTHORIZATION_MINUTES = 10
 
+LOG_FORMAT = env.str("LOG_FORMAT", default="line")
+if LOG_FORMAT not in ("line", "json"):
+    raise SystemExit("LOG_FORMAT must be line or json.")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
-    "filters": {"route": {"()": "console.middleware.RouteInPlaceOfPath"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "line": {"format": "{asctime} {levelname} {name} {message}{context}", "style": "{"},
+        "json": {"()": "console.logs.Json"},
+    },
+    "filters": {
+        "route": {"()": "console.middleware.RouteInPlaceOfPath"},
+        "context": {"()": "console.logs.Context"},
+    },
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["context"]}
+    },
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
     "loggers": {
         # Django's own request lines carry full paths; console.request logs the route instead.

@@ -139,6 +139,14 @@ def test_a_fresh_environment_is_good_and_never_twice_the_same():
     assert first["ENCRYPTION_KEYS"] != second["ENCRYPTION_KEYS"]
 
 
+def test_without_a_secret_key_every_command_says_in_plain_words_what_to_do():
+    status, said = run("manage.py", "check", SECRET_KEY="")
+    assert status == 1
+    assert "SECRET_KEY is missing" in said
+    assert "make .env" in said
+    assert "Traceback" not in said
+
+
 # ── production settings ─────────────────────────────────────────────────────────────────────────
 
 
