@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from threading import Event
 from uuid import UUID, uuid4
 
 from django.db import close_old_connections, transaction
@@ -26,6 +27,7 @@ log = logging.getLogger("console.jobs")
 
 # Of due rows so many are looked at, and one of them taken: several workers seldom meet.
 CHOICE = 32
+SWEEP_SECONDS, NOTE_EVERY_SECONDS = 60.0, 20.0
 FIRST_RETRY, LAST_RETRY = timedelta(seconds=5), timedelta(hours=1)
 
 
@@ -213,17 +215,49 @@ def _run(held: Claim) -> str:
     return "done"
 
 
+# Set when this process is to end; the worker puts its own in place.
+ended = Event()
+
+
 def work() -> int:
-    """Do what is due, until nothing is; how many jobs that were."""
+    """Do what is due, until nothing is or this process is to end; how many jobs that were."""
     if due(2).count() > 1:
         # Enough for another worker as well.
         queue.wake()
     done = 0
-    while held := claim():
+    _note_that_one_is_here()
+    while not ended.is_set() and (held := claim()):
         run(held)
         done += 1
         close_old_connections()
+        _note_that_one_is_here()
     return done
+
+
+_noted_at = 0.0
+
+
+def _note_that_one_is_here() -> None:
+    """Now and then: whoever watches wants to know it within a minute or two."""
+    global _noted_at
+    if time.monotonic() - _noted_at > NOTE_EVERY_SECONDS:
+        _noted_at = time.monotonic()
+        queue.note_worker(clock.now())
+
+
+def sweep() -> None:
+    """Look for work each minute until this process is to end: a lost message costs no job.
+
+    In a thread of its own, so that it goes on while the queue is down. A claim tells all workers apart.
+    """
+    while True:
+        try:
+            work()
+        except Exception as error:  # the database is down; a minute later it may be back
+            log.error("no work could be looked for: %s", type(error).__name__)
+        close_old_connections()
+        if ended.wait(SWEEP_SECONDS):
+            return
 
 
 def state() -> dict:

@@ -15,6 +15,7 @@ from django.urls import reverse, reverse_lazy
 from django.views.decorators.http import require_http_methods, require_safe
 
 from connectors.models import ConnectorSettings
+from console import readiness
 from console.forms import AccountForm, PartnerForm, SignInForm
 from console.models import Account, Event
 from console.paging import LongPaginator, asked_for
@@ -55,6 +56,15 @@ def healthz(request: HttpRequest) -> HttpResponse:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     return JsonResponse({"status": "ok"})
+
+
+@require_safe
+def readyz(request: HttpRequest) -> HttpResponse:
+    parts = readiness.parts()
+    ready = set(parts.values()) == {readiness.OK}
+    return JsonResponse(
+        {"status": "ready" if ready else "not ready", "parts": parts}, status=200 if ready else 503
+    )
 
 
 @require_safe

@@ -126,6 +126,8 @@ def of_custom() -> Entry:
 ROUTES = {
     "home": Entry("members"),
     "healthz": Entry("anybody"),
+    "readyz": Entry("anybody"),
+    "metrics": Entry("anybody"),
     "sign-in": Entry("anybody"),
     "sign-out": Entry("anybody"),
     "password": Entry("signed in"),
