@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 from django.db import close_old_connections, transaction
 from django.db.models import Count, F, Min, Q
 
-from console import clock, logs, queue
+from console import clock, logs, metrics, queue
 from console.clock import Now
 from console.models import Job, Pause
 
@@ -188,6 +188,7 @@ def run(held: Claim) -> None:
         started = time.perf_counter()
         outcome = _run(held)
         seconds = time.perf_counter() - started
+        metrics.job(job.kind, outcome)
         log.info("%s %s %.0fms", job.kind, outcome, seconds * 1000, extra={"outcome": outcome})
 
 

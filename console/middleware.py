@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.checks import Error, register
 from django.http import HttpResponseNotAllowed
 
-from console import logs
+from console import logs, metrics
 from console.crypto import CannotOpen
 from console.problems import ProblemError, problem_page
 
@@ -47,6 +47,7 @@ class RequestLog:
             # Only if a page has asked who it is: this line must not need the database.
             "user": getattr(getattr(request, "_cached_user", None), "pk", None) or "-",
         }
+        metrics.request(facts["method"], facts["route"], facts["status"], seconds)
         log.info("%(method)s %(route)s %(status)s %(ms)sms user=%(user)s", facts, extra=facts)
         return response
 

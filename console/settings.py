@@ -113,6 +113,10 @@ QUEUE_FILE = Path(env.str("QUEUE_FILE", default=str(BASE_DIR / "var" / "queue.sq
 # Answers of token endpoints between their arrival and the database; must outlive the process.
 SPOOL_DIR = Path(env.str("SPOOL_DIR", default=str(BASE_DIR / "var" / "spool")))
 
+# Who may read /metrics; empty: nobody, and nothing is counted. One folder for all processes of a machine.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+METRICS_DIR = Path(env.str("METRICS_DIR", default=str(BASE_DIR / "var" / "metrics")))
+
 DEMO_FILE = Path(env.str("DEMO_FILE", default=str(BASE_DIR / "var" / "demo.txt")))
 AUTH_USER_MODEL = "console.User"
 AUTH_PASSWORD_VALIDATORS = [

@@ -7,15 +7,14 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import views as auth_views
 from django.contrib.auth.mixins import LoginRequiredMixin
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Count, ProtectedError
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse, reverse_lazy
 from django.views.decorators.http import require_http_methods, require_safe
 
 from connectors.models import ConnectorSettings
-from console import readiness
 from console.forms import AccountForm, PartnerForm, SignInForm
 from console.models import Account, Event
 from console.paging import LongPaginator, asked_for
@@ -49,22 +48,6 @@ def navigation(request: HttpRequest) -> dict:
         "partner": getattr(request, "partner", None),
         "development": settings.DEVELOPMENT,
     }
-
-
-@require_safe
-def healthz(request: HttpRequest) -> HttpResponse:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-    return JsonResponse({"status": "ok"})
-
-
-@require_safe
-def readyz(request: HttpRequest) -> HttpResponse:
-    parts = readiness.parts()
-    ready = set(parts.values()) == {readiness.OK}
-    return JsonResponse(
-        {"status": "ready" if ready else "not ready", "parts": parts}, status=200 if ready else 503
-    )
 
 
 @require_safe
