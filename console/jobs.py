@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 from django.db import close_old_connections, transaction
 from django.db.models import Count, F, Min, Q
 
-from console import clock, logs, metrics, queue
+from console import clock, logs, metrics, queue, spans
 from console.clock import Now
 from console.models import Job, Pause
 
@@ -184,10 +184,11 @@ def claim() -> Claim | None:
 def run(held: Claim) -> None:
     """Do one job. Whatever it raises stays here, and stands in its row."""
     job = held.job
-    with logs.about(job=job, partner=job.partner_id):
+    with logs.about(job=job, partner=job.partner_id), spans.span(f"job {job.kind}", "CONSUMER") as span:
         started = time.perf_counter()
         outcome = _run(held)
         seconds = time.perf_counter() - started
+        span.name(f"job {job.kind}", outcome=outcome)
         metrics.job(job.kind, outcome)
         log.info("%s %s %.0fms", job.kind, outcome, seconds * 1000, extra={"outcome": outcome})
 
