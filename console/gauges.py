@@ -46,7 +46,7 @@ class _Standing:
             yield by_label(f"jobs_{name}_by_kind", f"{text}, by their kind.", "kind", kinds)
         yield gauge("jobs_failed", "Jobs that were given up.", state["failed"])
         yield gauge("paused", "1 while background work is paused.", Pause.objects.exists())
-        if (seen_at := _worker_seen_at()) is not None:
+        if (seen_at := queue.last_seen()) is not None:
             age = (clock.now() - seen_at).total_seconds()
             yield gauge("worker_seen_seconds", "How long ago a worker looked for work.", age)
         yield gauge(
@@ -57,10 +57,3 @@ class _Standing:
         yield gauge("alerts_open", "Alerts to partners.", Alert.objects.filter(closed_at=None).count())
         states = Installation.objects.order_by().values_list("status").annotate(Count("pk"))
         yield by_label("installations", "Installations, by their state.", "state", dict(states))
-
-
-def _worker_seen_at():
-    try:
-        return queue.worker_seen_at()
-    except Exception:  # the queue is down, which /readyz says
-        return None

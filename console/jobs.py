@@ -90,6 +90,15 @@ def cancel(kind: str, subject_id: UUID) -> None:
     Job.objects.filter(kind=kind, subject_id=subject_id).delete()
 
 
+def try_again(job: Job) -> bool:
+    """Let a job that was given up, or that waits, be done at once; False where a worker has it now."""
+    fresh = {"due_at": Now(), "attempts": 0, "last_error": "", "failed_at": None, "lease": uuid4()}
+    if not Job.objects.filter(pk=job.pk, started_at=None).update(**fresh):
+        return False
+    transaction.on_commit(queue.wake)
+    return True
+
+
 @dataclass
 class Claim:
     """A job that this worker holds."""

@@ -78,3 +78,12 @@ def worker_seen_at() -> datetime | None:
     """When a worker looked for work last; raises what the queue's own client raises where it is down."""
     found = huey.storage.peek_data(_SEEN)
     return datetime.fromisoformat(bytes(found).decode()) if isinstance(found, bytes | memoryview) else None
+
+
+def last_seen() -> datetime | None:
+    """The same for pages, which go on where the queue is down."""
+    try:
+        return worker_seen_at()
+    except Exception as error:
+        log.warning("the queue does not answer: %s", type(error).__name__)
+        return None

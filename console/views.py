@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from connectors.models import ConnectorSettings
 from console.forms import AccountForm, PartnerForm, SignInForm
-from console.models import Account, Event
+from console.models import Account, Event, Pause
 from console.paging import LongPaginator, asked_for
 from console.problems import ProblemError, problem_page
 from console.tenancy import partner_member
@@ -47,6 +47,8 @@ def navigation(request: HttpRequest) -> dict:
         ],
         "partner": getattr(request, "partner", None),
         "development": settings.DEVELOPMENT,
+        # Asked by the templates that show it, and only once there.
+        "find_pause": Pause.now,
     }
 
 
