@@ -1,6 +1,7 @@
 """What stands in every line of the log: the request or the job that it belongs to, and its partner."""
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -43,7 +44,8 @@ FIELDS += ["method", "route", "status", "ms", "user", "outcome"]
 class Json(JsonFormatter):
     """One object a line: what a line always says, what it is about, and what was given as `extra`."""
 
-    default_msec_format = "%s.%03d"
+    # RFC 3339, whatever the machine's own time zone.
+    converter, default_time_format, default_msec_format = time.gmtime, "%Y-%m-%dT%H:%M:%S", "%s.%03dZ"
 
     def __init__(self):
         super().__init__(

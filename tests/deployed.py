@@ -119,12 +119,12 @@ def deployed(folder: Path, *more: str, **changes: str):
 CONNECT = """
 import os
 from tests.rotating import Rotating, connected, store_client
-from console import clock, jobs
+from console import jobs
 from console.models import Account
 account = Account.objects.first()
 store_client(account.partner)
 for row in connected(Rotating(os.environ["ROTATING"]), account, {grants!r}, ends_in={ends_in}):
-    jobs.schedule("renew", row.pk, row.partner_id, clock.now())
+    jobs.schedule("renew", row.pk, row.partner_id)
 """
 
 

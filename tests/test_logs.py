@@ -3,6 +3,7 @@
 import json
 import logging
 import uuid
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -53,6 +54,7 @@ def test_every_line_of_a_request_holds_its_id_and_its_partner(lines, owner, monk
         "route": "/",
         "status": 200,
     }
+    assert datetime.now(UTC) - datetime.fromisoformat(last["time"]) < timedelta(minutes=1)
     assert set(last) == {
         *("time", "level", "logger", "message", "ref", "partner"),
         *("method", "route", "status", "ms", "user"),
@@ -70,7 +72,7 @@ def test_every_line_of_a_job_names_the_job_and_its_partner(lines, northwind, mon
     def run(claim):
         logging.getLogger("anything").warning("written in the middle")
 
-    monkeypatch.setitem(jobs.HANDLERS, "errand", jobs.Handler(run, jobs.timedelta(seconds=60), None))
+    monkeypatch.setitem(jobs.HANDLERS, "errand", jobs.Handler(run, timedelta(seconds=60), None))
     subject = uuid.uuid4()
     Job.objects.create(kind="errand", subject_id=subject, partner=northwind, due_at=now())
     assert jobs.work() == 1
