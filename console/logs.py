@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from django.views.debug import SafeExceptionReporterFilter
 from pythonjsonlogger.json import JsonFormatter
 
 _about: ContextVar[dict] = ContextVar("about", default={})  # noqa: B039 - never changed in place
@@ -58,3 +59,13 @@ class Json(JsonFormatter):
         for name in log_data.keys() - set(FIELDS):
             del log_data[name]
         log_data.update(record.about)
+
+
+class Discreet(SafeExceptionReporterFilter):
+    """Of a fault Django shows where it was, and not what was in hand there."""
+
+    def get_traceback_frame_variables(self, request, tb_frame):
+        return []
+
+    def get_post_parameters(self, request):
+        return dict.fromkeys(request.POST, self.cleansed_substitute) if request else {}

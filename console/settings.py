@@ -202,6 +202,7 @@ if STAND_IN_ORIGINS and not DEVELOPMENT:
 SETUP_LINK_DAYS = 7
 AUTHORIZATION_MINUTES = 10
 
+DEFAULT_EXCEPTION_REPORTER_FILTER = "console.logs.Discreet"
 LOG_FORMAT = env.str("LOG_FORMAT", default="line")
 if LOG_FORMAT not in ("line", "json"):
     raise SystemExit("LOG_FORMAT must be line or json.")

@@ -8,7 +8,7 @@ flushed to the disk before anything reads it, and the file goes only after the d
 import base64
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
@@ -30,8 +30,11 @@ class Answer:
     version_id: UUID
     lease: UUID
     status: int
-    body: bytes
+    body: bytes = field(repr=False)
     requested_at: datetime
+
+    def __reduce__(self):
+        raise TypeError("an answer is not pickled")
 
     @property
     def path(self) -> Path:
