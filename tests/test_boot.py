@@ -164,8 +164,9 @@ def test_stand_ins_are_refused_in_production():
 
 def test_the_deployment_check_finds_nothing_in_production_and_something_elsewhere():
     check = ("manage.py", "check", "--deploy", "--fail-level", "WARNING")
+    shared = {"CACHE_URL": "rediscache://127.0.0.1:6379/1", "QUEUE_URL": "redis://127.0.0.1:6379/0"}
     production, development, weak = run_all(
-        (check, {}), (check, {"DEVELOPMENT": "1"}), (check, {"SECRET_KEY": "short"})
+        (check, shared), (check, {"DEVELOPMENT": "1"}), (check, {"SECRET_KEY": "short"})
     )
     assert production[0] == 0, production[1]
     assert "no issues (0 silenced)" in production[1]
@@ -369,3 +370,21 @@ def test_behind_a_proxy_that_is_not_trusted_the_deployment_check_says_so():
     status, said = run(*check, BEHIND_PROXY="1")
     assert (status, "TRUSTED_PROXIES" in said) == (1, True)
     assert run(*check, BEHIND_PROXY="1", TRUSTED_PROXIES="1")[0] == 0
+
+
+def test_on_postgresql_the_deployment_check_asks_for_what_several_processes_share():
+    check = ("manage.py", "check", "--deploy", "--fail-level", "WARNING")
+    # Nobody is asked: the address alone counts.
+    postgres = {"DATABASE_URL": "postgres://nobody@127.0.0.1:1/nothing"}
+    cache, queue = {"CACHE_URL": "rediscache://127.0.0.1:1/1"}, {"QUEUE_URL": "redis://127.0.0.1:1/0"}
+    file = {"DATABASE_URL": "sqlite:///nothing"}
+    found = [
+        (status, "console.W001" in said, "console.W002" in said)
+        for status, said in run_all(
+            (check, postgres),
+            (check, {**postgres, **cache}),
+            (check, {**postgres, **cache, **queue}),
+            (check, file),
+        )
+    ]
+    assert found == [(1, True, True), (1, False, True), (0, False, False), (0, False, False)]
