@@ -1,15 +1,23 @@
-"""What `manage.py check --deploy` says about several processes that have to act as one."""
+"""What `manage.py check --deploy` says is missing around the product."""
 
 from django.conf import settings
 from django.core.checks import Warning, register
 
 
 @register(deploy=True)
-def shares_what_must_be_shared(app_configs, **kwargs) -> list[Warning]:
-    """PostgreSQL is for several machines: what each process keeps to itself counts apart then."""
-    if settings.DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
-        return []
+def finds_what_it_needs(app_configs, **kwargs) -> list[Warning]:
+    """Mail; and PostgreSQL is for several machines: what each process keeps to itself counts apart then."""
     found = []
+    if not settings.CAN_MAIL:
+        found.append(
+            Warning(
+                "EMAIL_URL is not set: nobody gets a link or a notice.",
+                hint="EMAIL_URL=smtp+tls://user:password@host:587",
+                id="console.W003",
+            )
+        )
+    if settings.DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
+        return found
     if "locmem" in settings.CACHES["default"]["BACKEND"]:
         found.append(
             Warning(

@@ -103,9 +103,15 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-CACHES = {"default": env.cache("CACHE_URL", default="locmemcache://")}
-# The default of 300 would forget the tries that limits count while others are counted.
-CACHES["default"].setdefault("OPTIONS", {}).setdefault("MAX_ENTRIES", 100_000)
+CACHES = {
+    "default": env.cache("CACHE_URL", default="locmemcache://"),
+    # Where the shared one is down.
+    "own": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "own"},
+}
+for _cache in CACHES.values():
+    if "locmem" in _cache["BACKEND"]:
+        # The default of 300 would forget the tries that limits count while others are counted.
+        _cache.setdefault("OPTIONS", {}).setdefault("MAX_ENTRIES", 100_000)
 
 # What wakes the workers: redis://… beyond one machine, else a file.
 QUEUE_URL = env.str("QUEUE_URL", default="")

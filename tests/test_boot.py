@@ -21,6 +21,7 @@ def encoded(start: int, size: int = 32) -> str:
 
 
 FIRST, SECOND = encoded(1), encoded(101)
+MAIL = "smtp+tls://console:password@mail.example.com:587"
 SECRET_KEY = "a-secret-key-of-its-own-" + "0123456789abcdefghijklmnopqrstuvwxyz"
 # Every name that .env could fill in is here, so that no machine's own file plays a part.
 ENVIRONMENT = {
@@ -165,6 +166,7 @@ def test_stand_ins_are_refused_in_production():
 def test_the_deployment_check_finds_nothing_in_production_and_something_elsewhere():
     check = ("manage.py", "check", "--deploy", "--fail-level", "WARNING")
     shared = {"CACHE_URL": "rediscache://127.0.0.1:6379/1", "QUEUE_URL": "redis://127.0.0.1:6379/0"}
+    shared["EMAIL_URL"] = MAIL
     production, development, weak = run_all(
         (check, shared), (check, {"DEVELOPMENT": "1"}), (check, {"SECRET_KEY": "short"})
     )
@@ -372,12 +374,17 @@ def test_behind_a_proxy_that_is_not_trusted_the_deployment_check_says_so():
     assert run(*check, BEHIND_PROXY="1", TRUSTED_PROXIES="1")[0] == 0
 
 
+def test_without_a_mail_server_the_deployment_check_says_so():
+    status, said = run("manage.py", "check", "--deploy", "--fail-level", "WARNING")
+    assert (status, "console.W003" in said) == (1, True)
+
+
 def test_on_postgresql_the_deployment_check_asks_for_what_several_processes_share():
     check = ("manage.py", "check", "--deploy", "--fail-level", "WARNING")
     # Nobody is asked: the address alone counts.
-    postgres = {"DATABASE_URL": "postgres://nobody@127.0.0.1:1/nothing"}
+    postgres = {"DATABASE_URL": "postgres://nobody@127.0.0.1:1/nothing", "EMAIL_URL": MAIL}
     cache, queue = {"CACHE_URL": "rediscache://127.0.0.1:1/1"}, {"QUEUE_URL": "redis://127.0.0.1:1/0"}
-    file = {"DATABASE_URL": "sqlite:///nothing"}
+    file = {"DATABASE_URL": "sqlite:///nothing", "EMAIL_URL": MAIL}
     found = [
         (status, "console.W001" in said, "console.W002" in said)
         for status, said in run_all(

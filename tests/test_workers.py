@@ -7,6 +7,8 @@ import socket
 import time
 
 import pytest
+import requests
+from django.test import Client
 
 from tests.deployed import connect, deployed, wait_until
 from tests.stand_ins.process import free_port
@@ -51,6 +53,13 @@ def test_two_workers_on_redis_share_the_work_and_do_nothing_twice(tmp_path):
             workers = [made.start_worker(), made.start_worker()]
             # The server names them before there is anything to do.
             wait_until(lambda: "ready" in status(made))
+            # Two web processes count the tries of one address together.
+            within_a_minute()
+            answers = [
+                requests.get(f"{made.origin}/s/guessed/", headers={"Connection": "close"}, timeout=10)
+                for _ in range(22)
+            ]
+            assert [answer.status_code for answer in answers] == [404] * 20 + [429] * 2
             made.rotating.control(slow=0.2)
             connect(made, [f"g{number}" for number in range(COUNT)])
             wait_until(lambda: sum(len(renewed_by(worker)) for worker in workers) >= COUNT)
@@ -65,9 +74,13 @@ def test_two_workers_on_redis_share_the_work_and_do_nothing_twice(tmp_path):
         queue.flushdb()
 
 
-def status(made) -> str:
-    import requests
+def within_a_minute() -> None:
+    """Tries are counted by the minute: not over the edge of one."""
+    into = time.time() % 60
+    time.sleep(60 - into if into > 50 else 0)
 
+
+def status(made) -> str:
     answer = requests.get(made.origin + "/readyz", timeout=10)
     return answer.json()["status"] if answer.status_code == 200 else ""
 
@@ -78,6 +91,19 @@ def test_without_its_queue_a_worker_looks_for_work_by_itself(tmp_path):
         connect(made, ["a", "b"])
         made.start_worker()
         wait_until(lambda: made.rotating.asked["token"] == 2)
+
+
+def test_without_its_cache_each_process_counts_tries_by_itself(settings, db):
+    settings.CACHES = {
+        **settings.CACHES,
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": f"redis://127.0.0.1:{free_port()}/0",
+        },
+    }
+    within_a_minute()
+    answers = [Client(HTTP_HOST="console.test").get("/s/guessed/").status_code for _ in range(22)]
+    assert answers == [404] * 20 + [429] * 2
 
 
 def test_a_worker_that_is_asked_to_end_finishes_the_job_in_hand_and_begins_no_other(tmp_path):
