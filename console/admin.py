@@ -4,7 +4,9 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
+from django.db import transaction
 
+from console import jobs, queue
 from console.models import Account, Event, Job, KeyCanary, Membership, Partner, Pause, User
 from console.tenancy import Principal
 
@@ -191,10 +193,47 @@ class Jobs(ReadOnly):
     ]
     search_fields = ["subject_id", "last_error", "partner__name"]
     show_full_result_count = False
+    actions = ["try_again"]
+
+    def changelist_view(self, request, extra_context=None):
+        return super().changelist_view(
+            request, {**(extra_context or {}), "queue": jobs.state(), "worker_seen_at": queue.last_seen()}
+        )
+
+    def has_try_again_permission(self, request) -> bool:
+        return request.user.has_perm("console.change_job")
+
+    @admin.action(description="Try the selected jobs again, now", permissions=["try_again"])
+    def try_again(self, request, rows):
+        tried = [row for row in rows if jobs.try_again(row)]
+        for row in tried:
+            if row.partner_id:
+                by = staff(request, row.partner_id)
+                Event.objects.record(
+                    "job.tried_again", by, f"The job {row.kind} was tried again", subject=row.subject_id
+                )
+            self.log_change(request, row, "Tried again.")
+        messages.success(request, f"{len(tried)} jobs are due now.")
 
 
 @admin.register(Pause)
 class Pauses(ReadOnly):
+    """To add one is to pause background work, to delete it to resume."""
+
     list_display = ["created_at", "reason"]
     search_fields = ["reason"]
     list_filter = ["created_at"]
+
+    def has_add_permission(self, request):
+        return admin.ModelAdmin.has_add_permission(self, request)
+
+    def has_delete_permission(self, request, obj=None):
+        return admin.ModelAdmin.has_delete_permission(self, request, obj)
+
+    def delete_model(self, request, pause):
+        super().delete_model(request, pause)
+        transaction.on_commit(queue.wake)
+
+    def delete_queryset(self, request, pauses):
+        super().delete_queryset(request, pauses)
+        transaction.on_commit(queue.wake)

@@ -79,7 +79,13 @@ def seal(value: Any, context: Context) -> bytes:
     """Seal a JSON-able value with the first key of the ring."""
     key_id = next(iter(settings.ENCRYPTION_KEYS))
     body = _fernet(key_id, context).encrypt(json.dumps(value, separators=(",", ":")).encode())
-    return VERSION + bytes([len(key_id)]) + key_id.encode() + body
+    return head() + body
+
+
+def head() -> bytes:
+    """What everything that is sealed now begins with: the version and the first key's id."""
+    key_id = next(iter(settings.ENCRYPTION_KEYS))
+    return VERSION + bytes([len(key_id)]) + key_id.encode()
 
 
 def key_id_of(sealed: bytes) -> str:

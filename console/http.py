@@ -26,6 +26,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.poolmanager import PoolManager
 
+from console import spans
 from console.addresses import is_public
 
 DEADLINE_SECONDS = 20.0
@@ -175,6 +176,14 @@ class _Adapter(HTTPAdapter):
         """Send within the deadline and read the capped body. Raises Unreachable."""
         if not request.url.startswith("https://"):
             raise Unreachable("scheme", "only https is allowed")
+        # The host alone: the rest of an address may hold a token.
+        host = urlsplit(request.url).hostname or ""
+        with spans.span(f"{request.method} {host}", "CLIENT", **{"server.address": host}) as span:
+            response = self._send_there(request, **kwargs)
+            span.name(f"{request.method} {host}", **{"http.response.status_code": response.status_code})
+            return response
+
+    def _send_there(self, request, **kwargs):
         if target := stand_in(request.url):
             request.headers["Host"] = urlsplit(request.url).netloc
             request.url = target

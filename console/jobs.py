@@ -8,16 +8,18 @@ often it was begun.
 
 import logging
 import random
+import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from threading import Event
 from uuid import UUID, uuid4
 
 from django.db import close_old_connections, transaction
 from django.db.models import Count, F, Min, Q
 
-from console import clock, queue
+from console import clock, logs, metrics, queue, spans
 from console.clock import Now
 from console.models import Job, Pause
 
@@ -25,6 +27,7 @@ log = logging.getLogger("console.jobs")
 
 # Of due rows so many are looked at, and one of them taken: several workers seldom meet.
 CHOICE = 32
+SWEEP_SECONDS, NOTE_EVERY_SECONDS = 60.0, 20.0
 FIRST_RETRY, LAST_RETRY = timedelta(seconds=5), timedelta(hours=1)
 
 
@@ -85,6 +88,15 @@ def schedule(kind: str, subject_id: UUID, partner_id: UUID | None, at: datetime 
 
 def cancel(kind: str, subject_id: UUID) -> None:
     Job.objects.filter(kind=kind, subject_id=subject_id).delete()
+
+
+def try_again(job: Job) -> bool:
+    """Let a job that was given up, or that waits, be done at once; False where a worker has it now."""
+    fresh = {"due_at": Now(), "attempts": 0, "last_error": "", "failed_at": None, "lease": uuid4()}
+    if not Job.objects.filter(pk=job.pk, started_at=None).update(**fresh):
+        return False
+    transaction.on_commit(queue.wake)
+    return True
 
 
 @dataclass
@@ -180,6 +192,18 @@ def claim() -> Claim | None:
 
 def run(held: Claim) -> None:
     """Do one job. Whatever it raises stays here, and stands in its row."""
+    job = held.job
+    with logs.about(job=job, partner=job.partner_id), spans.span(f"job {job.kind}", "CONSUMER") as span:
+        started = time.perf_counter()
+        outcome = _run(held)
+        seconds = time.perf_counter() - started
+        span.name(f"job {job.kind}", outcome=outcome)
+        metrics.job(job.kind, outcome)
+        log.info("%s %s %.0fms", job.kind, outcome, seconds * 1000, extra={"outcome": outcome})
+
+
+def _run(held: Claim) -> str:
+    """How it ended: done, again, failed, given_up or taken_over."""
     known = HANDLERS[held.job.kind]
     try:
         known.run(held)
@@ -187,30 +211,64 @@ def run(held: Claim) -> None:
             with held.finish():
                 pass
     except LeaseLost:
-        log.info("job taken over: %s", held.job)
+        return "taken_over"
     except Exception as error:
         asked = error if isinstance(error, Again) else None
         code = asked.code if asked else type(error).__name__
         if not asked:
             # The name alone: a message may repeat what a provider or a person sent.
-            log.error("job failed: %s %s", held.job, code, exc_info=log.isEnabledFor(logging.DEBUG))
+            log.error("job failed: %s", code, exc_info=log.isEnabledFor(logging.DEBUG))
         if known.tries is not None and held.job.attempts >= known.tries:
             held.give_up(code)
-        else:
-            held.put_off(code, (asked and asked.after) or pause_after(held.job.attempts))
+            return "given_up"
+        held.put_off(code, (asked and asked.after) or pause_after(held.job.attempts))
+        return "again" if asked else "failed"
+    return "done"
+
+
+# Set when this process is to end; the worker puts its own in place.
+ended = Event()
 
 
 def work() -> int:
-    """Do what is due, until nothing is; how many jobs that were."""
+    """Do what is due, until nothing is or this process is to end; how many jobs that were."""
     if due(2).count() > 1:
         # Enough for another worker as well.
         queue.wake()
     done = 0
-    while held := claim():
+    _note_that_one_is_here()
+    while not ended.is_set() and (held := claim()):
         run(held)
         done += 1
         close_old_connections()
+        _note_that_one_is_here()
     return done
+
+
+_noted_at = 0.0
+
+
+def _note_that_one_is_here() -> None:
+    """Now and then: whoever watches wants to know it within a minute or two."""
+    global _noted_at
+    if time.monotonic() - _noted_at > NOTE_EVERY_SECONDS:
+        _noted_at = time.monotonic()
+        queue.note_worker(clock.now())
+
+
+def sweep() -> None:
+    """Look for work each minute until this process is to end: a lost message costs no job.
+
+    In a thread of its own, so that it goes on while the queue is down. A claim tells all workers apart.
+    """
+    while True:
+        try:
+            work()
+        except Exception as error:  # the database is down; a minute later it may be back
+            log.error("no work could be looked for: %s", type(error).__name__)
+        close_old_connections()
+        if ended.wait(SWEEP_SECONDS):
+            return
 
 
 def state() -> dict:

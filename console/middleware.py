@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.checks import Error, register
 from django.http import HttpResponseNotAllowed
 
+from console import logs, metrics, spans
 from console.crypto import CannotOpen
 from console.problems import ProblemError, problem_page
 
@@ -28,20 +29,31 @@ class RequestLog:
     def __call__(self, request):
         # No 0/O and 1/I/L: a person reads it out on the telephone.
         request.reference = "".join(secrets.choice("ABCDEFGHJKMNPQRSTUVWXYZ23456789") for _ in range(8))
+        with logs.about(ref=request.reference, request=request), spans.span("request", "SERVER") as span:
+            response = self._answer(request, span)
+        response["X-Request-Id"] = request.reference
+        return response
+
+    def _answer(self, request, span):
         started = time.perf_counter()
         response = self.get_response(request)
+        seconds = time.perf_counter() - started
         match = request.resolver_match
-        log.info(
-            "%s %s %s %.0fms user=%s ref=%s",
-            request.method,
-            f"/{match.route}" if match else "(no route)",
-            response.status_code,
-            (time.perf_counter() - started) * 1000,
+        facts = {
+            "method": request.method,
+            "route": f"/{match.route}" if match else "(no route)",
+            "status": response.status_code,
+            "ms": round(seconds * 1000),
             # Only if a page has asked who it is: this line must not need the database.
-            getattr(getattr(request, "_cached_user", None), "pk", None) or "-",
-            request.reference,
+            "user": getattr(getattr(request, "_cached_user", None), "pk", None) or "-",
+        }
+        span.name(
+            f"{metrics.known(request.method)} {facts['route']}",
+            **{"http.route": facts["route"], "http.response.status_code": response.status_code},
+            ref=request.reference,
         )
-        response["X-Request-Id"] = request.reference
+        metrics.request(facts["method"], facts["route"], facts["status"], seconds)
+        log.info("%(method)s %(route)s %(status)s %(ms)sms user=%(user)s", facts, extra=facts)
         return response
 
 

@@ -255,6 +255,10 @@ class Pause(models.Model):
     def __str__(self) -> str:
         return self.reason
 
+    @classmethod
+    def now(cls) -> "Pause | None":
+        return cls.objects.order_by("created_at").first()
+
 
 class KeyCanary(models.Model):
     """A known value, sealed when the database was made: it opens only with the right key ring."""

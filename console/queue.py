@@ -1,7 +1,7 @@
 """What wakes the workers: huey, on a file of SQLite's by default, on Redis beyond one machine.
 
 A message says that there is something to do and nothing else. One that is lost costs a minute: each minute
-the workers look by themselves.
+the workers look by themselves, whether or not the queue is there.
 """
 
 import json
@@ -9,7 +9,7 @@ import logging
 from datetime import datetime
 
 from django.conf import settings
-from huey import Huey, RedisHuey, SqliteHuey, crontab
+from huey import Huey, RedisHuey, SqliteHuey
 from huey.registry import Message
 from huey.serializer import Serializer
 
@@ -50,10 +50,6 @@ def work() -> None:
     jobs.work()
 
 
-# Each minute, on every worker: a claim tells them apart, so more than one of them does no harm.
-huey.periodic_task(crontab(minute="*"), name="sweep")(work.func)
-
-
 def wake(after_seconds: float = 0) -> None:
     """Let a worker look for what is due. Whether there is one is not ours to wait for."""
     try:
@@ -63,3 +59,31 @@ def wake(after_seconds: float = 0) -> None:
             work()
     except Exception as error:  # the queue is down; the sweep finds the row
         log.warning("no worker could be woken: %s", type(error).__name__)
+
+
+# ── who is there ────────────────────────────────────────────────────────────────────────────────
+
+_SEEN = "seen"
+
+
+def note_worker(at: datetime) -> None:
+    """A worker has looked for work. `at` is the database's time."""
+    try:
+        huey.storage.put_data(_SEEN, at.isoformat().encode())
+    except Exception as error:  # /readyz names it
+        log.warning("the queue does not answer: %s", type(error).__name__)
+
+
+def worker_seen_at() -> datetime | None:
+    """When a worker looked for work last; raises what the queue's own client raises where it is down."""
+    found = huey.storage.peek_data(_SEEN)
+    return datetime.fromisoformat(bytes(found).decode()) if isinstance(found, bytes | memoryview) else None
+
+
+def last_seen() -> datetime | None:
+    """The same for pages, which go on where the queue is down."""
+    try:
+        return worker_seen_at()
+    except Exception as error:
+        log.warning("the queue does not answer: %s", type(error).__name__)
+        return None

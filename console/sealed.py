@@ -76,6 +76,7 @@ class SealedField(models.BinaryField):
         setattr(cls, self.attname, _Opening(self))
         if cls.refresh_from_db is models.Model.refresh_from_db:
             cls.refresh_from_db = _refresh_from_db
+            cls.__getstate__ = _getstate
 
     def from_db_value(self, value, expression, connection):
         return None if value is None else Sealed(bytes(value))
@@ -122,3 +123,12 @@ def _refresh_from_db(self, using=None, fields=None, from_queryset=None) -> None:
     if fields is not None:
         fields = [name for name in fields if name not in sealed]
     models.Model.refresh_from_db(self, using, fields, from_queryset)
+
+
+def _getstate(self) -> dict:
+    """For pickles and copies: what was opened stays here, and is opened again where it is read."""
+    return {
+        name: value
+        for name, value in models.Model.__getstate__(self).items()
+        if not name.startswith("_opened_")
+    }

@@ -23,7 +23,12 @@ environ.Env.read_env(BASE_DIR / ".env")
 
 DEVELOPMENT = env.bool("DEVELOPMENT", default=False)
 DEBUG = DEVELOPMENT and env.bool("DEBUG", default=False)
-SECRET_KEY = env.str("SECRET_KEY")
+SECRET_KEY = env.str("SECRET_KEY", default="")
+if not SECRET_KEY:
+    raise SystemExit(
+        "SECRET_KEY is missing: set it in the environment or in .env.\n"
+        "On a developer's machine `make .env` writes one; .env.example lists what production needs."
+    )
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 ENCRYPTION_KEYS = keys.parse_ring(env.str("ENCRYPTION_KEYS", default=""), secret_key=SECRET_KEY)
 
@@ -98,15 +103,25 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-CACHES = {"default": env.cache("CACHE_URL", default="locmemcache://")}
-# The default of 300 would forget the tries that limits count while others are counted.
-CACHES["default"].setdefault("OPTIONS", {}).setdefault("MAX_ENTRIES", 100_000)
+CACHES = {
+    "default": env.cache("CACHE_URL", default="locmemcache://"),
+    # Where the shared one is down.
+    "own": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "own"},
+}
+for _cache in CACHES.values():
+    if "locmem" in _cache["BACKEND"]:
+        # The default of 300 would forget the tries that limits count while others are counted.
+        _cache.setdefault("OPTIONS", {}).setdefault("MAX_ENTRIES", 100_000)
 
 # What wakes the workers: redis://… beyond one machine, else a file.
 QUEUE_URL = env.str("QUEUE_URL", default="")
 QUEUE_FILE = Path(env.str("QUEUE_FILE", default=str(BASE_DIR / "var" / "queue.sqlite3")))
 # Answers of token endpoints between their arrival and the database; must outlive the process.
 SPOOL_DIR = Path(env.str("SPOOL_DIR", default=str(BASE_DIR / "var" / "spool")))
+
+# Who may read /metrics; empty: nobody, and nothing is counted. One folder for all processes of a machine.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+METRICS_DIR = Path(env.str("METRICS_DIR", default=str(BASE_DIR / "var" / "metrics")))
 
 DEMO_FILE = Path(env.str("DEMO_FILE", default=str(BASE_DIR / "var" / "demo.txt")))
 AUTH_USER_MODEL = "console.User"
@@ -157,7 +172,7 @@ SESSION_COOKIE_AGE = 12 * 60 * 60
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 SECURE_SSL_REDIRECT = SECURE
 SECURE_SSL_HOST = urlsplit(BASE_URL).netloc
-SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]
 SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE
 BEHIND_PROXY = env.bool("BEHIND_PROXY", default=False)
@@ -193,12 +208,24 @@ if STAND_IN_ORIGINS and not DEVELOPMENT:
 SETUP_LINK_DAYS = 7
 AUTHORIZATION_MINUTES = 10
 
+DEFAULT_EXCEPTION_REPORTER_FILTER = "console.logs.Discreet"
+LOG_FORMAT = env.str("LOG_FORMAT", default="line")
+if LOG_FORMAT not in ("line", "json"):
+    raise SystemExit("LOG_FORMAT must be line or json.")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
-    "filters": {"route": {"()": "console.middleware.RouteInPlaceOfPath"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "line": {"format": "{asctime} {levelname} {name} {message}{context}", "style": "{"},
+        "json": {"()": "console.logs.Json"},
+    },
+    "filters": {
+        "route": {"()": "console.middleware.RouteInPlaceOfPath"},
+        "context": {"()": "console.logs.Context"},
+    },
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["context"]}
+    },
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
     "loggers": {
         # Django's own request lines carry full paths; console.request logs the route instead.

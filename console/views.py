@@ -7,16 +7,16 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import views as auth_views
 from django.contrib.auth.mixins import LoginRequiredMixin
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Count, ProtectedError
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse, reverse_lazy
 from django.views.decorators.http import require_http_methods, require_safe
 
 from connectors.models import ConnectorSettings
 from console.forms import AccountForm, PartnerForm, SignInForm
-from console.models import Account, Event
+from console.models import Account, Event, Pause
 from console.paging import LongPaginator, asked_for
 from console.problems import ProblemError, problem_page
 from console.tenancy import partner_member
@@ -47,14 +47,9 @@ def navigation(request: HttpRequest) -> dict:
         ],
         "partner": getattr(request, "partner", None),
         "development": settings.DEVELOPMENT,
+        # Asked by the templates that show it, and only once there.
+        "find_pause": Pause.now,
     }
-
-
-@require_safe
-def healthz(request: HttpRequest) -> HttpResponse:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-    return JsonResponse({"status": "ok"})
 
 
 @require_safe

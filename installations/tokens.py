@@ -13,6 +13,7 @@ from threading import Lock
 from uuid import UUID
 
 from connectors.manifest import AuthMethod
+from console import metrics
 from console.clock import Now
 from console.models import Pause
 from console.problems import ProblemError
@@ -159,10 +160,13 @@ def _lead_or_follow(row: Credential, method: AuthMethod) -> Usable:
         held = renewing.take(row, method)
         try:
             if held:
-                return _of(renewing.renew(held))
+                renewed = renewing.renew(held)
+                metrics.renewal("renewed")
+                return _of(renewed)
         except renewing.Superseded:
-            pass
+            metrics.renewal("superseded")
         except ProblemError as problem:
+            metrics.renewal(problem.code)
             return _while_it_lives(_read(row.installation_id), problem)
         now = _read(row.installation_id)
         _refuse(now)

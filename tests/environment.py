@@ -16,4 +16,5 @@ os.environ |= {
     "EMAIL_URL": "memorymail://",
     "QUEUE_FILE": f"{_folder}/queue.sqlite3",
     "SPOOL_DIR": f"{_folder}/spool",
+    "METRICS_DIR": f"{_folder}/metrics",
 }

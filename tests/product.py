@@ -73,8 +73,8 @@ def _database(folder: Path):
 
 
 @contextmanager
-def _served(environment: dict[str, str], port: int):
-    command = ["--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "16"]
+def _served(environment: dict[str, str], port: int, *more: str):
+    command = [*more, "--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "16"]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", "console.wsgi", *command, "--log-level", "warning"],

@@ -23,6 +23,8 @@ VIEWS = [
 # The pages that need neither a member of a partner nor a customer's link, and why.
 PUBLIC = {
     "healthz": "says whether the server works",
+    "readyz": "says which of its parts do not",
+    "metrics": "asks for a token of its own",
     "sign-in": "the way in",
     "sign-out": "ends whatever session there is",
     "password": "asks for a sign-in itself; staff who work for no partner change theirs too",

@@ -21,6 +21,7 @@ def encoded(start: int, size: int = 32) -> str:
 
 
 FIRST, SECOND = encoded(1), encoded(101)
+MAIL = "smtp+tls://console:password@mail.example.com:587"
 SECRET_KEY = "a-secret-key-of-its-own-" + "0123456789abcdefghijklmnopqrstuvwxyz"
 # Every name that .env could fill in is here, so that no machine's own file plays a part.
 ENVIRONMENT = {
@@ -139,6 +140,14 @@ def test_a_fresh_environment_is_good_and_never_twice_the_same():
     assert first["ENCRYPTION_KEYS"] != second["ENCRYPTION_KEYS"]
 
 
+def test_without_a_secret_key_every_command_says_in_plain_words_what_to_do():
+    status, said = run("manage.py", "check", SECRET_KEY="")
+    assert status == 1
+    assert "SECRET_KEY is missing" in said
+    assert "make .env" in said
+    assert "Traceback" not in said
+
+
 # ── production settings ─────────────────────────────────────────────────────────────────────────
 
 
@@ -156,8 +165,10 @@ def test_stand_ins_are_refused_in_production():
 
 def test_the_deployment_check_finds_nothing_in_production_and_something_elsewhere():
     check = ("manage.py", "check", "--deploy", "--fail-level", "WARNING")
+    shared = {"CACHE_URL": "rediscache://127.0.0.1:6379/1", "QUEUE_URL": "redis://127.0.0.1:6379/0"}
+    shared["EMAIL_URL"] = MAIL
     production, development, weak = run_all(
-        (check, {}), (check, {"DEVELOPMENT": "1"}), (check, {"SECRET_KEY": "short"})
+        (check, shared), (check, {"DEVELOPMENT": "1"}), (check, {"SECRET_KEY": "short"})
     )
     assert production[0] == 0, production[1]
     assert "no issues (0 silenced)" in production[1]
@@ -361,3 +372,26 @@ def test_behind_a_proxy_that_is_not_trusted_the_deployment_check_says_so():
     status, said = run(*check, BEHIND_PROXY="1")
     assert (status, "TRUSTED_PROXIES" in said) == (1, True)
     assert run(*check, BEHIND_PROXY="1", TRUSTED_PROXIES="1")[0] == 0
+
+
+def test_without_a_mail_server_the_deployment_check_says_so():
+    status, said = run("manage.py", "check", "--deploy", "--fail-level", "WARNING")
+    assert (status, "console.W003" in said) == (1, True)
+
+
+def test_on_postgresql_the_deployment_check_asks_for_what_several_processes_share():
+    check = ("manage.py", "check", "--deploy", "--fail-level", "WARNING")
+    # Nobody is asked: the address alone counts.
+    postgres = {"DATABASE_URL": "postgres://nobody@127.0.0.1:1/nothing", "EMAIL_URL": MAIL}
+    cache, queue = {"CACHE_URL": "rediscache://127.0.0.1:1/1"}, {"QUEUE_URL": "redis://127.0.0.1:1/0"}
+    file = {"DATABASE_URL": "sqlite:///nothing", "EMAIL_URL": MAIL}
+    found = [
+        (status, "console.W001" in said, "console.W002" in said)
+        for status, said in run_all(
+            (check, postgres),
+            (check, {**postgres, **cache}),
+            (check, {**postgres, **cache, **queue}),
+            (check, file),
+        )
+    ]
+    assert found == [(1, True, True), (1, False, True), (0, False, False), (0, False, False)]

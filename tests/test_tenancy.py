@@ -126,6 +126,8 @@ def of_custom() -> Entry:
 ROUTES = {
     "home": Entry("members"),
     "healthz": Entry("anybody"),
+    "readyz": Entry("anybody"),
+    "metrics": Entry("anybody"),
     "sign-in": Entry("anybody"),
     "sign-out": Entry("anybody"),
     "password": Entry("signed in"),
@@ -419,8 +421,9 @@ def test_a_colleague_can_and_a_link_opens_its_own_installation(world, name):
     for method in METHODS:
         with undone():
             answer = ask(found.insider(world.northwind, world.colleague), method, path)
-        assert answer.status_code < 500, (method, name)
-        assert answer.status_code not in (401, 403, 404), (method, name)
+        # Two say how the server fares, the one by its status, the other to a token of its own.
+        assert answer.status_code < 500 or name == "readyz", (method, name)
+        assert answer.status_code not in (401, 403, 404) or name == "metrics", (method, name)
         assert not answer.get("Location", "").startswith("/sign-in/?next="), (method, name)
         worked += answer.status_code != 405
         if answer.status_code == 405:

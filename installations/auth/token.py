@@ -28,6 +28,10 @@ class Token:
     # What else the token response says and the manifest asks for; no secrets.
     extra: Mapping[str, str] = field(default_factory=dict)
 
+    def __reduce__(self):
+        # A cache or a queue would keep it in plain.
+        raise TypeError("a token is not pickled")
+
     def to_json(self) -> dict:
         data = asdict(self)
         for name in _TIMES:

@@ -1,5 +1,7 @@
 """A worker: renews tokens, checks installations, sends what is to be sent."""
 
+from threading import Thread
+
 from django.core.management.base import BaseCommand
 
 from console import jobs
@@ -26,5 +28,14 @@ class Command(BaseCommand):
             max_delay=1.0,
             graceful_signal="TERM",
             check_worker_health=True,
+            periodic=False,
         )
-        consumer.run()
+        jobs.ended = consumer.stop_flag
+        sweeper = Thread(target=jobs.sweep, name="sweep")
+        sweeper.start()
+        try:
+            consumer.run()
+        finally:
+            # It has its job in hand, as the others had.
+            jobs.ended.set()
+            sweeper.join()
