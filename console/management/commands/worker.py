@@ -16,7 +16,7 @@ class Command(BaseCommand):
 
     def handle(self, *args, threads: int, once: bool, **options):
         # Before anything is renewed: what arrived and was not written yet.
-        renewing.replay_all()
+        renewing.replay()
         if once:
             self.stdout.write(f"{jobs.work()} jobs were done.")
             return
