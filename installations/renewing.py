@@ -25,7 +25,7 @@ from installations import alerts, attention, circuits, spool, standing
 from installations.auth import Token, TokenError, following
 from installations.auth import renew as ask
 from installations.auth.token_response import parse
-from installations.models import Credential, CredentialVersion, Status, Tally
+from installations.models import Credential, CredentialVersion, Installation, Status, Tally
 from installations.values import BadValue, fill_scopes
 
 log = logging.getLogger("installations.renewing")
@@ -262,7 +262,16 @@ def _end(held: Held, settings: ConnectorSettings, error: TokenError) -> str:
         if not ended:
             raise Superseded
         attention.need(row, version, code, words=error.words)
+        _look_at_twins(row)
     return code
+
+
+def _look_at_twins(row: Installation) -> None:
+    """Of the same account at the provider: one grant may have been shared, and has ended for all then."""
+    same = Installation.objects.filter(partner_id=row.partner_id, connector=row.connector)
+    same = same.filter(external_account_id=row.external_account_id, status=Status.CONNECTED)
+    for twin in same.exclude(pk=row.pk) if row.external_account_id else ():
+        jobs.schedule("check", twin.pk, twin.partner_id)
 
 
 def _is_single_use(method: AuthMethod) -> bool:
