@@ -80,7 +80,7 @@ NEVER_CAME = [moment for moment in acts.MOMENTS if moment not in acts.AFTER_THE_
 
 
 def killed(field: Field, method: str, *, ends_in: float) -> list[Installation]:
-    """Installations whose renewal was killed before the answer was on the disk, half of them after it came."""
+    """Installations whose renewal was killed before the answer was on disk, half of them after it came."""
     rows = field.connected(2 * full(4, 50), method=method, ends_in=ends_in)
     children = [field.child(acts.die, NEVER_CAME[number % 2], row.pk) for number, row in enumerate(rows)]
     assert all(child.is_killed() for child in children)

@@ -14,8 +14,8 @@ from console.models import Account, Event, Job, Partner
 from installations.models import Alert, Circuit, Credential, CredentialVersion, Installation
 from tests.drills import pages
 from tests.drills.children import Child, Place
-from tests.stand_ins.process import free_port
 from tests.rotating import Rotating, connected, store_client
+from tests.stand_ins.process import free_port
 
 # Every time that decides something.
 TIMES = {

@@ -4,7 +4,6 @@ import signal
 import time
 from datetime import timedelta
 
-
 from console.clock import Now
 from installations.models import Credential, Installation
 from tests.drills import acts
@@ -55,7 +54,7 @@ def slow_provider(field: Field, *, seconds: float, lease: float, credentials: in
     good = sum(one[0] == "token" and one[1] in tokens for one in found)
     calls, refused = field.asked() - calls, field.asked("invalid_grant")
     return Figure(
-        f"{credentials} credentials, {len(found)} callers, the provider takes {seconds:g} s (lease {lease:g} s)",
+        f"{len(found)} callers of {credentials} tokens, the provider takes {seconds:g} s, lease {lease:g} s",
         f"{calls} calls, {refused} refused, {good} tokens, {told} told to wait, {field.lost(rows)} lost",
         f"{credentials} calls, 0 refused, 0 lost",
         calls == credentials
@@ -121,9 +120,10 @@ def clocks(field: Field, *, minutes: int = 10, threads: int = 10) -> Figure:
     ends = Credential.objects.get(installation=expired[0]).current.expires_at
     clock = Credential.objects.filter(installation=expired[0]).values_list(Now(), flat=True)[0]
     right = abs(ends - clock - timedelta(hours=1)) < timedelta(seconds=30)
+    end = "right" if right else "wrong"
     return Figure(
         f"4 machines, clocks off by ±{minutes} minutes, a fresh and an expired token",
-        f"{calls} renewal(s), {good} of {len(found)} tokens live, the new one ends {'right' if right else 'wrong'}",
+        f"{calls} renewal(s), {good} of {len(found)} tokens live, the new one's end {end}",
         "1 renewal, all live, right",
         calls == 1 and good == len(found) and right and not field.lost(fresh + expired),
     )

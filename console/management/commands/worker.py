@@ -3,7 +3,7 @@
 from django.core.management.base import BaseCommand
 
 from console import jobs
-from console.queue import huey
+from console.queue import huey, wake
 from installations import renewing
 
 
@@ -27,4 +27,6 @@ class Command(BaseCommand):
             graceful_signal="TERM",
             check_worker_health=True,
         )
+        # What fell due while no worker was there does not wait for the next minute.
+        wake()
         consumer.run()
