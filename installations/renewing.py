@@ -192,6 +192,7 @@ def _write(held: Held, token: Token) -> None:
     settings = ConnectorSettings.objects.for_connector(row.partner_id, row.connector)
     values = standing.values_of(row, settings, token)
     with transaction.atomic():
+        now = clock.now()
         version = CredentialVersion.objects.create(
             partner_id=row.partner_id,
             installation=row,
@@ -212,9 +213,9 @@ def _write(held: Held, token: Token) -> None:
         rows = type(row).objects.filter(pk=row.pk)
         rows.update(**standing.installation_fields(settings, held.method, token, values))
         rows.filter(status=Status.ATTENTION, problem__in=MENDED).update(status=Status.CONNECTED, problem="")
-        if at := standing.renew_at(held.method, token, clock.now()):
+        if at := standing.renew_at(held.method, token, now):
             jobs.schedule("renew", row.pk, row.partner_id, at)
-        Tally.note(row, clock.now().date(), worked=True)
+        Tally.note(row, now.date(), worked=True)
 
 
 def _failed(held: Held, settings: ConnectorSettings, error: TokenError) -> None:

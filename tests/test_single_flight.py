@@ -41,7 +41,7 @@ def test_a_lease_that_runs_out_during_the_request_lets_nobody_send_it_again(fiel
 
 @pytest.mark.parametrize("method", ["grace", "single_use", "strict"])
 def test_a_holder_that_stalls_past_its_lease_does_no_harm(field, method):
-    figure = flights.stalled_holder(field, full(5, 20), method, lease=full(2, 60))
+    figure = flights.stalled_holder(field, full(5, 20), method, lease=full(2, 10))
     assert figure, figure
 
 

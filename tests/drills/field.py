@@ -64,6 +64,7 @@ class Field:
         self.server.control(reset=True)
         for model in (Job, Circuit, Alert, Installation):
             model.objects.filter(partner=self.partner).delete()
+        store_client(self.partner)
 
     @contextmanager
     def served(self):

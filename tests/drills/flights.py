@@ -71,7 +71,8 @@ REUSE = {"grace": "grace", "single_use": "refuse", "strict": "revoke"}
 def stalled_holder(field: Field, times: int, method: str, *, lease: float = 2.0) -> Figure:
     """Row 36, T-R3: stopped while the provider answers, past its lease; another one comes; it goes on."""
     rows = field.connected(times, method=method)
-    field.server.control(slow=1.0, reuse=REUSE[method])
+    # Long enough for all to have asked, and short of the deadline of a request.
+    field.server.control(slow=min(1 + times * 0.3, 8), reuse=REUSE[method])
     before = field.asked()
     stalled = [field.child(_use, [row.pk], 1, 0, {"lease": lease}) for row in rows]
     field.wait_until(lambda: field.asked() - before == times)
