@@ -1,6 +1,7 @@
 # make run     the console at http://127.0.0.1:8000, with a demonstration partner and a stand-in for Heartland Retail
 # make test    every test
-# make bench   how fast the pages are, as one table
+# make drill   whether what keeps installations alive holds, one row for each drill
+# make bench   how fast the pages and the workers are, as one table
 # make lock    requirements.txt and requirements-test.txt anew, from pyproject.toml
 
 PORT ?= 8000
@@ -12,7 +13,7 @@ HEARTLAND := http://127.0.0.1:$(STAND_IN_PORT)
 run: export BASE_URL := http://127.0.0.1:$(PORT)
 run: export STAND_IN_ORIGINS := https://retail.heartland.us=$(HEARTLAND),https://*.retail.heartland.us=$(HEARTLAND)
 
-.PHONY: run test bench lock clean
+.PHONY: run test drill bench lock clean
 
 run: .venv/run .env
 	@$(BIN)/python -c "import socket; [socket.create_server(('127.0.0.1', port)).close() for port in ($(PORT), $(STAND_IN_PORT))]" 2>/dev/null \
@@ -32,6 +33,9 @@ run: .venv/run .env
 
 test: .venv/test
 	$(BIN)/python -m pytest $(ARGS)
+
+drill: .venv/test
+	@$(BIN)/python -m tests.drill $(ARGS)
 
 bench: .venv/test
 	$(BIN)/python -m tests.bench

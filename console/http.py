@@ -45,6 +45,7 @@ class _Limits(threading.local):
 
     at = 0.0
     wire = 0
+    sent = False
     limit = BODY_LIMIT
 
 
@@ -58,6 +59,8 @@ class Unreachable(Exception):
     def __init__(self, kind: str, why: str):
         super().__init__(why)
         self.kind = kind
+        # The other side may have got the request, and done what it asks for.
+        self.sent = False
 
 
 def stand_in(url: str) -> str | None:
@@ -117,6 +120,12 @@ class _Checked:
     """Resolve once, check every answer, connect to one that was checked (no second look-up)."""
 
     response_class = _DeadlineResponse
+
+    def send(self, data):
+        if self.sock is None:
+            self.connect()
+        _now.sent = True
+        super().send(data)
 
     def _new_conn(self):
         allowed = (self.host, self.port) in _stand_in_targets()
@@ -187,9 +196,13 @@ class _Adapter(HTTPAdapter):
         if target := stand_in(request.url):
             request.headers["Host"] = urlsplit(request.url).netloc
             request.url = target
-        _now.at, _now.wire = time.monotonic() + DEADLINE_SECONDS, 0
-        with _room(urlsplit(request.url).netloc):
-            return self._send(request, **kwargs)
+        _now.at, _now.wire, _now.sent = time.monotonic() + DEADLINE_SECONDS, 0, False
+        try:
+            with _room(urlsplit(request.url).netloc):
+                return self._send(request, **kwargs)
+        except Unreachable as error:
+            error.sent = _now.sent
+            raise
 
     def _send(self, request, **kwargs):
         kwargs |= {"stream": True, "timeout": (CONNECT_SECONDS, DEADLINE_SECONDS), "proxies": None}

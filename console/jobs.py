@@ -155,11 +155,9 @@ def _wake_then(after: timedelta) -> None:
 
 
 def pause_after(attempts: int) -> timedelta:
-    """Full jitter: anything up to twice as long each time."""
-    return max(
-        timedelta(seconds=1),
-        random.random() * min(LAST_RETRY, FIRST_RETRY * 2 ** min(attempts, 20)),  # noqa: S311
-    )
+    """Full jitter: anything up to twice as long each time, and a second at least."""
+    longest = min(LAST_RETRY, FIRST_RETRY * 2 ** min(attempts, 20))
+    return timedelta(seconds=random.uniform(1, longest.total_seconds()))  # noqa: S311
 
 
 def due(limit: int = CHOICE):

@@ -185,6 +185,12 @@ PROBLEMS = {
         "Authorise again",
         409,
     ),
+    "renewal_under_way": Problem(
+        "The access to {connector} is being renewed",
+        "That takes longer than usual. Ask again in a few seconds.",
+        PROVIDER,
+        status=503,
+    ),
     "renewals_paused": Problem(
         "Renewals are paused",
         "This system was restored from a backup, or support paused it. The credential has run out meanwhile.",

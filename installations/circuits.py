@@ -1,7 +1,8 @@
 """A breaker for each provider of a partner: who is down is not asked by everybody, again and again.
 
 Closed, it lets everybody through. Five failures within ten seconds open it. Open, it lets one probe through
-each half minute; the first that succeeds closes it. A wrong client secret opens it at once.
+each half minute; the first that succeeds closes it. A wrong client secret opens it at once, and so does a
+provider that says how long to wait.
 """
 
 import random
@@ -12,7 +13,7 @@ from django.db.models import Case, F, When
 
 from console import clock
 from console.clock import Now
-from installations.models import Circuit
+from installations.models import Circuit, Credential
 
 FAILURES, WINDOW = 5, timedelta(seconds=10)
 PROBE_EVERY = timedelta(seconds=30)
@@ -27,22 +28,25 @@ class Open(Exception):
         self.code, self.after = code, after
 
 
-def enter(partner_id, connector: str) -> None:
-    """Raises Open, unless the circuit is closed or this caller is its probe."""
+def enter(partner_id, connector: str) -> bool:
+    """Raises Open, unless the circuit is closed or this caller is its probe; whether there is a circuit."""
     row = Circuit.objects.filter(partner_id=partner_id, connector=connector).first()
     if row is None or row.open_until is None:
-        return
+        return row is not None
     # Of all who come when its time is up, one is the probe: the others find the time moved on.
     probe = Circuit.objects.filter(pk=row.pk, open_until__lte=Now()).update(open_until=Now() + PROBE_EVERY)
     if not probe:
         left = max(row.open_until - clock.now(), timedelta(seconds=1))
         # Not all at the same moment.
         raise Open(row.problem, left + PROBE_EVERY * random.random())  # noqa: S311
+    return True
 
 
-def succeeded(partner_id, connector: str) -> bool:
-    """Close it; True where it had been counting or was open."""
-    return bool(Circuit.objects.filter(partner_id=partner_id, connector=connector).delete()[0])
+def succeeded(partner_id, connector: str) -> None:
+    """Close it, and let those who wait because of it ask again."""
+    Circuit.objects.filter(partner_id=partner_id, connector=connector).delete()
+    waiting = Credential.objects.filter(partner_id=partner_id, installation__connector=connector)
+    waiting.filter(lease_until=None, retry_at__gt=Now()).update(retry_at=None)
 
 
 def failed(partner_id, connector: str, problem: str, *, at_once: timedelta | None = None) -> None:

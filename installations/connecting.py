@@ -273,16 +273,9 @@ def _finish(
         )
         # A renewal that is under way has nothing to write any more: its lease is gone.
         fresh = {"lease": uuid4(), "lease_until": None, "retry_at": None, "unknown_since": None}
-        Credential.objects.update_or_create(
-            installation=row,
-            defaults={
-                "partner_id": row.partner_id,
-                "current": version,
-                "problem": "",
-                "attempts": 0,
-                **fresh,
-            },
-        )
+        fresh |= {"current": version, "problem": "", "attempts": 0}
+        if not Credential.objects.filter(installation=row).update(**fresh):
+            Credential.objects.create(partner_id=row.partner_id, installation=row, **fresh)
         # The grant of the last time is superseded as a whole.
         CredentialVersion.objects.filter(installation=row).exclude(pk=version.pk).delete()
         # What was entered for another way is of no use, and a secret of no use is not kept.

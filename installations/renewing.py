@@ -7,6 +7,7 @@ that it renewed.
 
 import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -24,7 +25,7 @@ from installations import alerts, attention, circuits, spool, standing
 from installations.auth import Token, TokenError, following
 from installations.auth import renew as ask
 from installations.auth.token_response import parse
-from installations.models import Credential, CredentialVersion, Status, Tally
+from installations.models import Credential, CredentialVersion, Installation, Status, Tally
 from installations.values import BadValue, fill_scopes
 
 log = logging.getLogger("installations.renewing")
@@ -33,6 +34,8 @@ log = logging.getLogger("installations.renewing")
 LEASE = timedelta(seconds=60)
 # Mistakes that the partner made with its OAuth client, and no customer can mend.
 PARTNERS = {"invalid_client", "configuration_refused", "redirect_uri_mismatch"}
+# To send a refresh token of such a provider once more would end the whole grant.
+REVOKES = "single_use_revokes_family"
 # What a successful renewal shows to be over.
 MENDED = ["grant_ended", "renewal_lost", "renewal_unknown", "credential_rejected", "invalid_client"]
 
@@ -69,7 +72,7 @@ def take(row: Credential, method: AuthMethod) -> Held | None:
     if same.filter(lease_until=None).update(**mine):
         return Held(row, method, lease, lost=False)
     abandoned = same.filter(lease_until__lte=Now())
-    if getattr(method, "rotation", "none") == "single_use_revokes_family" and not spool.kept(row.pk):
+    if getattr(method, "rotation", "none") == REVOKES and not spool.kept(row.pk):
         # The lease stays with whoever has it: should that one come back, what it brings is the truth.
         if abandoned.filter(unknown_since=None).update(unknown_since=Now()):
             _note_unknown(row)
@@ -78,9 +81,17 @@ def take(row: Credential, method: AuthMethod) -> Held | None:
 
 
 def _note_unknown(row: Credential) -> None:
+    """Told at once, though the token may live on for a while: only a person can decide what is next."""
     log.warning("renewal without an answer: credential=%s", row.pk)
-    if row.current.expires_at and row.current.expires_at <= row.clock:
-        attention.need(row.installation, row.current, "renewal_unknown")
+    attention.need(row.installation, row.current, "renewal_unknown")
+
+
+def insist(row: Credential) -> None:
+    """A person decides that it be renewed now: what held that back counts no more, but for a lease in use."""
+    same = Credential.objects.filter(pk=row.pk, current_id=row.current_id)
+    same.filter(Q(lease_until=None) | Q(lease_until__lte=Now())).update(
+        lease=uuid4(), lease_until=None, retry_at=None, unknown_since=None
+    )
 
 
 def renew(held: Held) -> Credential:
@@ -94,7 +105,7 @@ def renew(held: Held) -> Credential:
     settings = ConnectorSettings.objects.for_connector(held.row.partner_id, held.row.installation.connector)
     place = (held.row.partner_id, held.row.installation.connector)
     try:
-        circuits.enter(*place)
+        was_counting = circuits.enter(*place)
         token = _ask(held, settings)
     except circuits.Open as error:
         held.mine.update(lease_until=None, retry_at=Now() + error.after, problem=error.code)
@@ -103,15 +114,24 @@ def renew(held: Held) -> Credential:
         _put_off(held, "value_unusable", circuits.REFUSED_FOR)
         raise ProblemError("value_unusable", words=str(error)) from error
     except TokenError as error:
+        if error.code == "invalid_grant" and any(_replay(held, answer) for answer in spool.kept(held.row.pk)):
+            # It has been used before, by one who was too late to write what it got.
+            return _again(held)
         _failed(held, settings, error)
     except BaseException:
         # Nobody knows what the provider did; whoever comes next is told so by the lease, once it ends.
         log.error("renewal broken off: credential=%s", held.row.pk)
         raise
     else:
-        _write_until_it_is_written(held, token)
+        try:
+            _write_until_it_is_written(held, token)
+        except Superseded:
+            # Should the one that took over get nothing, then this is the truth.
+            replay(held.row.pk)
+            raise
         spool.forget(held.row.pk, held.lease)
-        if circuits.succeeded(*place):
+        if was_counting:
+            circuits.succeeded(*place)
             alerts.close_alerts(*place, *PARTNERS)
     return _again(held)
 
@@ -172,6 +192,7 @@ def _write(held: Held, token: Token) -> None:
     settings = ConnectorSettings.objects.for_connector(row.partner_id, row.connector)
     values = standing.values_of(row, settings, token)
     with transaction.atomic():
+        now = clock.now()
         version = CredentialVersion.objects.create(
             partner_id=row.partner_id,
             installation=row,
@@ -192,9 +213,9 @@ def _write(held: Held, token: Token) -> None:
         rows = type(row).objects.filter(pk=row.pk)
         rows.update(**standing.installation_fields(settings, held.method, token, values))
         rows.filter(status=Status.ATTENTION, problem__in=MENDED).update(status=Status.CONNECTED, problem="")
-        if at := standing.renew_at(held.method, token, clock.now()):
+        if at := standing.renew_at(held.method, token, now):
             jobs.schedule("renew", row.pk, row.partner_id, at)
-        Tally.note(row, clock.now().date(), worked=True)
+        Tally.note(row, now.date(), worked=True)
 
 
 def _failed(held: Held, settings: ConnectorSettings, error: TokenError) -> None:
@@ -215,10 +236,15 @@ def _failed(held: Held, settings: ConnectorSettings, error: TokenError) -> None:
             circuits.failed(*place, code, at_once=after)
         _put_off(held, code, after)
     else:
-        after = max(after or timedelta(0), jobs.pause_after(held.row.attempts))
         if not error.is_ours:
-            circuits.failed(*place, code)
-        _put_off(held, code, after)
+            # A provider that says how long to wait says it for all; but no longer than until the next probe.
+            at_once = min(after, circuits.PROBE_EVERY) if after else None
+            circuits.failed(*place, code, at_once=at_once)
+        after = max(after or timedelta(0), jobs.pause_after(held.row.attempts))
+        if error.is_unknown and _is_single_use(held.method):
+            code = _leave_open(held, code)
+        else:
+            _put_off(held, code, after)
     spool.forget(held.row.pk, held.lease)
     Tally.note(row, clock.now().date(), worked=False)
     raise ProblemError(code, words=error.words, retry_after=after) from error
@@ -237,6 +263,28 @@ def _end(held: Held, settings: ConnectorSettings, error: TokenError) -> str:
         if not ended:
             raise Superseded
         attention.need(row, version, code, words=error.words)
+        _look_at_twins(row)
+    return code
+
+
+def _look_at_twins(row: Installation) -> None:
+    """Of the same account at the provider: one grant may have been shared, and has ended for all then."""
+    same = Installation.objects.filter(partner_id=row.partner_id, connector=row.connector)
+    same = same.filter(external_account_id=row.external_account_id, status=Status.CONNECTED)
+    for twin in same.exclude(pk=row.pk) if row.external_account_id else ():
+        jobs.schedule("check", twin.pk, twin.partner_id)
+
+
+def _is_single_use(method: AuthMethod) -> bool:
+    return getattr(method, "rotation", "none") in ("single_use", REVOKES)
+
+
+def _leave_open(held: Held, code: str) -> str:
+    """Whether the refresh token was used nobody knows: the lease runs out as if we had been killed."""
+    held.mine.update(retry_at=F("lease_until"), attempts=F("attempts") + 1, problem=code)
+    if held.method.rotation == REVOKES and held.mine.update(unknown_since=Now()):
+        _note_unknown(held.row)
+        return "renewal_unknown"
     return code
 
 
@@ -271,10 +319,10 @@ def _replay(held: Held, answer: spool.Answer) -> bool:
     return True
 
 
-def replay_all() -> int:
-    """At the start of a worker: everything that arrived and was not written; how many that were."""
+def replay(credential_id: UUID | None = None) -> int:
+    """Write what arrived and was not written, of one credential or of all; how many that were."""
     done = 0
-    for answer in spool.kept():
+    for answer in spool.kept(credential_id):
         rows = Credential.objects.select_related("current", "installation__partner").annotate(clock=Now())
         row = rows.filter(pk=answer.credential_id).first()
         connector = row and row.installation.definition
@@ -288,6 +336,7 @@ def replay_all() -> int:
         free = Q(lease_until=None) | Q(lease_until__lte=Now()) | Q(lease=answer.lease)
         if same.filter(free).update(lease=lease, lease_until=Now() + LEASE):
             held = Held(row, method, lease, lost=True)
-            done += _replay(held, answer)
-            held.mine.update(lease_until=None)
+            with suppress(Superseded):
+                done += _replay(held, answer)
+                held.mine.update(lease_until=None)
     return done

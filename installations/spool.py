@@ -68,7 +68,7 @@ def keep(answer: Answer) -> None:
     sealed = crypto.seal(said, _context(partner, str(answer.credential_id)))
     folder = settings.SPOOL_DIR
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    unfinished = answer.path.with_suffix(".part")
+    unfinished = answer.path.with_name(answer.path.name + ".part")
     with open(unfinished, "wb") as file:
         # The partner's id in front: without it nobody could open what follows.
         file.write(UUID(partner).bytes + sealed)

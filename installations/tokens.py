@@ -40,17 +40,23 @@ class Usable:
     installation: Installation
 
 
-def usable(installation_id: UUID, *, rejected: UUID | None = None, ahead: bool = False) -> Usable:
+def usable(
+    installation_id: UUID, *, rejected: UUID | None = None, ahead: bool = False, now: bool = False
+) -> Usable:
     """The token of an installation, renewed if it is due.
 
     `rejected` is the id of a version that the provider has just refused: it is renewed once, unless somebody
-    has done so already. `ahead` renews as soon as that is due, not only when it is urgent. Raises
-    ProblemError; its `retry_after` says when a passing fault may be over.
+    has done so already. `ahead` renews as soon as that is due, not only when it is urgent; `now` even where
+    an earlier failure asks to wait, because a person wants it (with `rejected`: once). Raises ProblemError;
+    its `retry_after` says when a passing fault may be over.
     """
     row = _read(installation_id)
     _refuse(row)
     if not _is_due(row, rejected, ahead):
         return _of(row)
+    if now:
+        renewing.insist(row)
+        row = _read(installation_id)
     method = _method(row)
     if method is None or not can_renew(method, Token.from_json(row.current.token)):
         return _while_it_lives(row, ProblemError("credential_expired"))
@@ -83,7 +89,7 @@ def _refuse(row: Credential) -> None:
         raise ProblemError("partner_disabled")
     if row.installation.disabled_at:
         raise ProblemError("installation_disabled")
-    if row.problem in ENDED:
+    if row.problem in ENDED and not (row.problem == "renewal_lost" and _is_alive(row)):
         raise ProblemError(row.problem)
 
 
@@ -98,6 +104,10 @@ def _is_due(row: Credential, rejected: UUID | None, ahead: bool) -> bool:
     return version.expires_at - row.clock <= margin
 
 
+def _is_alive(row: Credential) -> bool:
+    return row.current.expires_at is None or row.current.expires_at > row.clock
+
+
 def _method(row: Credential) -> AuthMethod | None:
     connector = row.installation.definition
     return connector and connector.manifest.method(row.installation.auth_method)
@@ -107,6 +117,8 @@ def held_back(row: Credential) -> ProblemError | None:
     """Why nobody renews it just now."""
     if row.unknown_since:
         return ProblemError("renewal_unknown")
+    if row.problem == "renewal_lost":
+        return ProblemError(row.problem)
     if row.retry_at and row.retry_at > row.clock:
         return ProblemError(row.problem or "provider_unavailable", retry_after=row.retry_at - row.clock)
     return None
@@ -114,7 +126,8 @@ def held_back(row: Credential) -> ProblemError | None:
 
 def _while_it_lives(row: Credential, problem: ProblemError) -> Usable:
     """The token as it is, if it has not run out; what the provider makes of it is for the caller to see."""
-    if row.current.expires_at is None or row.current.expires_at > row.clock:
+    _refuse(row)
+    if _is_alive(row):
         return _of(row)
     raise problem
 
@@ -150,7 +163,7 @@ def _single_flight(row: Credential, method: AuthMethod) -> Usable:
 
 
 def _late() -> ProblemError:
-    return ProblemError("provider_unavailable", retry_after=timedelta(seconds=5))
+    return ProblemError("renewal_under_way", retry_after=timedelta(seconds=5))
 
 
 def _lead_or_follow(row: Credential, method: AuthMethod) -> Usable:

@@ -323,6 +323,7 @@ def test_the_two_ports_of_https_are_allowed(quirks, resolve, loopback_is_public,
 # ── redirects, cookies, environment ─────────────────────────────────────────────────────────────
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Again", "308 Gone"])
 @pytest.mark.parametrize(
     "location", ["https://other.example", "//other.example/", "http://other.example/", "/"]
@@ -346,6 +347,7 @@ def test_a_redirect_is_an_answer_like_any_other(status, location, quirks, settin
     assert (len(server.requests), other.connections) == (2, 0)
 
 
+@pytest.mark.django_db
 def test_one_partners_session_at_a_provider_is_not_carried_into_the_next_request(quirks, settings):
     setting = answer(
         '{"access_token": "the-token"}',
@@ -367,6 +369,7 @@ def test_one_partners_session_at_a_provider_is_not_carried_into_the_next_request
     assert not any("cookie" in request.headers for request in server.requests)
 
 
+@pytest.mark.django_db
 def test_proxies_and_passwords_of_the_environment_are_not_used(quirks, settings, monkeypatch, tmp_path):
     server, proxy = quirks(), quirks()
     settings.STAND_IN_ORIGINS = {"https://provider.example": server.origin}

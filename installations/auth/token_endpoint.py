@@ -131,6 +131,7 @@ def unreachable(error: http.Unreachable) -> TokenError:
     told = TokenError(code, str(error))
     # That we were busy ourselves says nothing about the provider.
     told.is_ours = error.kind == "busy"
+    told.is_unknown = error.sent
     return told
 
 

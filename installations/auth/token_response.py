@@ -31,6 +31,8 @@ class TokenError(Exception):
         # What the provider asks to wait, if it does.
         self.retry_after: timedelta | None = None
         self.is_ours = False
+        # The request was sent and its answer never came: the provider may have done what it asks for.
+        self.is_unknown = False
 
 
 def parse(

@@ -52,3 +52,9 @@ class Credential(PartnerOwned):
 
     def __str__(self) -> str:
         return f"credential of {self.installation_id}"
+
+    def save(self, *args, **kwargs):
+        """Only a new one: a stale instance would put an old token in place of a new one."""
+        if not self._state.adding:
+            raise TypeError("A credential changes by conditional UPDATE alone.")
+        super().save(*args, **kwargs)

@@ -199,15 +199,19 @@ class Installation(PartnerOwned, StoredValues):
 
     def worked(self, version: "CredentialVersion") -> bool:
         """Note that this version of the credential works. False where another one took its place."""
-        return self._seen(version, status=Status.CONNECTED, problem="", last_worked_at=timezone.now())
+        if not self._seen(version, last_worked_at=timezone.now()):
+            return False
+        # One that works for now and cannot be renewed still needs a person.
+        dying = models.Q(problem__in=["renewal_lost", "renewal_unknown"])
+        return self._seen(version, ~dying, status=Status.CONNECTED, problem="")
 
     def need_attention(self, problem: str, version: "CredentialVersion") -> bool:
         """Note what is wrong with this version. False where another one took its place: it is not blamed."""
         return self._seen(version, status=Status.ATTENTION, problem=problem)
 
-    def _seen(self, version: "CredentialVersion", **found) -> bool:
+    def _seen(self, version: "CredentialVersion", *only: models.Q, **found) -> bool:
         states = [Status.CONNECTED, Status.ATTENTION]
-        rows = Installation.objects.filter(pk=self.pk, status__in=states, credential__current=version)
+        rows = Installation.objects.filter(*only, pk=self.pk, status__in=states, credential__current=version)
         return bool(rows.update(**found))
 
     def disconnect(self) -> None:

@@ -30,8 +30,12 @@ class Server:
         # grant → {"refresh": the one refresh token that counts, "access": {token: ends at}, "alive"}
         self.grants: dict[str, dict] = {}
         self.owner: dict[str, str] = {}
-        self.calls = {"token": 0, "revoke": 0, "me": 0, "reused": 0, "invalid_grant": 0}
-        # Seconds that tokens live; seconds before an answer; statuses to answer with, in turn, at first.
+        self.calls = {"token": 0, "revoke": 0, "me": 0, "reused": 0, "invalid_grant": 0, "limited": 0}
+        # When each second began, and how many requests it has seen.
+        self.second, self.seen = 0, 0
+        # Seconds that tokens live; seconds before an answer; statuses to answer with, in turn, at first. What
+        # a refresh token does that comes twice: "revoke" the grant, be "refuse"d, or be good ("grace"). A
+        # status for as long as the server is down; how many requests a second it takes (0: any number).
         self.switches = {
             "lifetime": 3600,
             "slow": 0.0,
@@ -39,11 +43,18 @@ class Server:
             "retry_after": "",
             "rotate": True,
             "leave_out_refresh_token": False,
+            "answer_with": {},
+            "reuse": "revoke",
+            "down": 0,
+            "limit": 0,
+            "me_answers": [],
             "secrets": [CLIENT[1]],
         }
 
     def issue(self, grant: str) -> dict:
-        row = self.grants.setdefault(grant, {"refresh": "", "access": {}, "alive": True})
+        new = {"refresh": "", "access": {}, "alive": True, "issued": 0}
+        row = self.grants.setdefault(grant, new)
+        row["issued"] += 1
         access = f"at-{grant}-{secrets.token_hex(12)}"
         row["access"][access] = time.time() + self.switches["lifetime"]
         self.owner[access] = grant
@@ -58,13 +69,12 @@ class Server:
         }
         if self.switches["leave_out_refresh_token"]:
             del answer["refresh_token"]
-        return answer
+        return answer | self.switches["answer_with"]
 
     def token(self, form: dict[str, str]) -> tuple[int, dict]:
         with self.lock:
             self.calls["token"] += 1
-            if self.switches["answers"]:
-                status = self.switches["answers"].pop(0)
+            if status := self._refused():
                 return status, {"error": "temporarily_unavailable"}
             if (
                 form.get("client_id") != CLIENT[0]
@@ -74,18 +84,32 @@ class Server:
             sent = form.get("refresh_token", "")
             grant = self.owner.get(sent)
             row = self.grants.get(grant or "")
-            if row and row["alive"] and row["refresh"] == sent:
+            is_current = row and row["refresh"] == sent
+            if row and not is_current:
+                self.calls["reused"] += 1
+            if row and row["alive"] and (is_current or self.switches["reuse"] == "grace"):
                 answer = 200, self.issue(grant)
             else:
-                if row:
+                if row and self.switches["reuse"] == "revoke":
                     # Sent once more: somebody has stolen it, or a client has lost count.
-                    self.calls["reused"] += 1
                     row["alive"], row["access"] = False, {}
                 self.calls["invalid_grant"] += 1
                 answer = 400, {"error": "invalid_grant"}
         # What is decided is decided; only the answer takes its time.
         time.sleep(self.switches["slow"])
         return answer
+
+    def _refused(self) -> int:
+        if self.switches["answers"]:
+            return self.switches["answers"].pop(0)
+        if self.switches["limit"]:
+            if self.second != int(time.monotonic()):
+                self.second, self.seen = int(time.monotonic()), 0
+            self.seen += 1
+            if self.seen > self.switches["limit"]:
+                self.calls["limited"] += 1
+                return 429
+        return self.switches["down"]
 
     def revoke(self, form: dict[str, str]) -> tuple[int, dict]:
         with self.lock:
@@ -100,6 +124,8 @@ class Server:
     def me(self, authorization: str) -> tuple[int, dict]:
         with self.lock:
             self.calls["me"] += 1
+            if self.switches["me_answers"]:
+                return self.switches["me_answers"].pop(0), {}
             token = authorization.removeprefix("Bearer ")
             row = self.grants.get(self.owner.get(token, ""))
             if row and row["alive"] and row["access"].get(token, 0) > time.time():

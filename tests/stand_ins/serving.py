@@ -10,7 +10,7 @@ HOST = "127.0.0.1"
 
 class ThreadedServer(ThreadingMixIn, WSGIServer):
     daemon_threads = True
-    request_queue_size = 64
+    request_queue_size = 256
 
     def server_bind(self):
         """Bind without the reverse name lookup of the base class, which can take seconds."""

@@ -5,7 +5,7 @@ from threading import Thread
 from django.core.management.base import BaseCommand
 
 from console import jobs
-from console.queue import huey
+from console.queue import huey, wake
 from installations import renewing
 
 
@@ -18,7 +18,7 @@ class Command(BaseCommand):
 
     def handle(self, *args, threads: int, once: bool, **options):
         # Before anything is renewed: what arrived and was not written yet.
-        renewing.replay_all()
+        renewing.replay()
         if once:
             self.stdout.write(f"{jobs.work()} jobs were done.")
             return

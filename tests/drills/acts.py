@@ -1,0 +1,108 @@
+"""What the children of a drill do, and where some of them die."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from unittest.mock import patch
+from uuid import UUID, uuid4
+
+from django.db import connection
+
+from console.clock import Now
+from console.problems import ProblemError
+from installations import health, renewing, spool, tokens
+from installations.models import Credential, Installation, Tally
+
+
+def use(ids: list[UUID], threads: int, at: float = 0, *, lease: float = 60, **asked) -> list[tuple[str, str]]:
+    """Ask for tokens from that many threads at the same moment: ("token", …) or ("problem", its code)."""
+
+    def one(installation_id: UUID) -> tuple[str, str]:
+        try:
+            time.sleep(max(0, at - time.monotonic()))
+            return "token", tokens.usable(installation_id, **asked).token.access_token
+        except ProblemError as problem:
+            return "problem", problem.code
+        finally:
+            connection.close()
+
+    with patch.object(renewing, "LEASE", timedelta(seconds=lease)), ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(one, (ids[number % len(ids)] for number in range(max(threads, len(ids))))))
+
+
+def _die(*args, **kwargs) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _after(function: Callable) -> Callable:
+    def then_die(*args, **kwargs):
+        function(*args, **kwargs)
+        _die()
+
+    return then_die
+
+
+# A name for each moment of a renewal, and what is replaced so that it is the last one.
+MOMENTS = {
+    "with the lease": (renewing, "_ask", _die),
+    "with the answer": (spool, "keep", _die),
+    "with the answer on disk": (spool, "keep", _after(spool.keep)),
+    "in the transaction": (Tally, "note", _die),
+    "after the commit": (spool, "forget", _die),
+}
+AFTER_THE_SPOOL = [*MOMENTS][2:]
+
+
+def die(moment: str, installation_id: UUID) -> None:
+    """Renew, and be killed at that moment."""
+    place, name, instead = MOMENTS[moment]
+    with patch.object(place, name, instead):
+        tokens.usable(installation_id)
+
+
+def replay() -> int:
+    """What a worker does at its start."""
+    return renewing.replay()
+
+
+def race(ids: list[UUID], at: float) -> list[tuple[str, str]]:
+    """Renew without regard to anybody's lease."""
+
+    def take_anyway(row, method):
+        lease = uuid4()
+        Credential.objects.filter(pk=row.pk).update(lease=lease, lease_until=Now() + renewing.LEASE)
+        return renewing.Held(row, method, lease, lost=False)
+
+    with patch.object(renewing, "take", take_anyway):
+        return use(ids, 1, at)
+
+
+def check(installation_id: UUID) -> str:
+    """The code of what the check found, "" where it works."""
+    try:
+        health.check(Installation.objects.get(pk=installation_id))
+    except ProblemError as problem:
+        return problem.code
+    return ""
+
+
+@contextmanager
+def clock_off_by(seconds: float):
+    """The clock of this process, but not the database's, goes wrong by so much."""
+    from django.utils import timezone
+
+    real_time, real_now = time.time, timezone.now
+    with (
+        patch.object(time, "time", lambda: real_time() + seconds),
+        patch.object(timezone, "now", lambda: real_now() + timedelta(seconds=seconds)),
+    ):
+        yield
+
+
+def use_with_clock_off(seconds: float, ids: list[UUID], threads: int, at: float) -> list[tuple[str, str]]:
+    with clock_off_by(seconds):
+        return use(ids, threads, at)

@@ -1,0 +1,65 @@
+"""The console's pages over HTTP, and a browser that does not wait for them."""
+
+import socket
+import time
+from http.cookies import SimpleCookie
+from urllib.parse import urlencode, urlsplit
+
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore
+from django.urls import reverse
+
+from console.models import Membership, Partner, User
+from installations.models import Installation
+from tests.stand_ins.serving import serve as serve_application
+
+
+def serve(port: int) -> int:
+    settings.SECURE_SSL_REDIRECT = False
+    from django.core.wsgi import get_wsgi_application
+
+    return serve_application(get_wsgi_application(), port, "The console")
+
+
+class Browser:
+    """One of a partner's people, signed in."""
+
+    CSRF = "d" * 32
+
+    def __init__(self, partner: Partner, port: int):
+        self.port = port
+        user = User.objects.create_user(f"drill@{partner.domain}", None)
+        Membership.objects.create(user=user, partner=partner)
+        session = SessionStore()
+        session[SESSION_KEY] = str(user.pk)
+        session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
+        session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+        session.create()
+        self.cookies = SimpleCookie(
+            {settings.SESSION_COOKIE_NAME: session.session_key, settings.CSRF_COOKIE_NAME: self.CSRF}
+        ).output(attrs=[], header="", sep=";")
+        self._wait_until_it_answers()
+
+    def _wait_until_it_answers(self) -> None:
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            try:
+                return socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            except OSError:
+                time.sleep(0.05)
+        raise TimeoutError("the console does not answer")
+
+    def press_and_leave(self, row: Installation, after_seconds: float) -> None:
+        """Press the button that tests an installation, and close the connection that soon afterwards."""
+        body = urlencode({"csrfmiddlewaretoken": self.CSRF})
+        head = (
+            f"POST {reverse('installation-test', args=[row.pk])} HTTP/1.1",
+            f"Host: {urlsplit(settings.BASE_URL).netloc}",
+            f"Cookie: {self.cookies.strip()}",
+            "Content-Type: application/x-www-form-urlencoded",
+            f"Content-Length: {len(body)}",
+        )
+        with socket.create_connection(("127.0.0.1", self.port)) as connection:
+            connection.sendall(("\r\n".join(head) + "\r\n\r\n" + body).encode())
+            time.sleep(after_seconds)
