@@ -5,6 +5,7 @@ from django.core.management.base import BaseCommand
 from console import jobs
 from console.queue import huey
 from installations import renewing
+from installations.notices import endings
 
 
 class Command(BaseCommand):
@@ -20,6 +21,7 @@ class Command(BaseCommand):
         if once:
             self.stdout.write(f"{jobs.work()} jobs were done.")
             return
+        endings.begin()
         consumer = huey.create_consumer(
             workers=threads,
             initial_delay=0.05,
