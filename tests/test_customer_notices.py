@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from connectors.models import CustomConnector
-from console import clock
+from console import clock, jobs
 from console.models import Account, Event, Job, Partner
 from installations.models import Installation, Notice, SetupLink
 from installations.notices import endings
@@ -348,16 +348,13 @@ def test_a_withdrawn_grant_reaches_the_customer_and_the_partner_through_the_work
     (row,) = rotating.connected(rotating_server, account, ["g"], ends_in=-5)
     token = row.current_token()
     requests.post(rotating_server.origin + "/revoke", data={"token": token.refresh_token}, timeout=5)
-    from console import jobs
-
     jobs.schedule("check", row.pk, partner.pk)
-    database = connection.settings_dict
-    url = os.environ.get("DATABASE_URL", "")
+    name, url = connection.settings_dict["NAME"], f"sqlite:///{connection.settings_dict['NAME']}"
+    if connection.vendor == "postgresql":
+        url = f"{os.environ['DATABASE_URL'].rpartition('/')[0]}/{name}"
     environment = {
         **os.environ,
-        "DATABASE_URL": url.rpartition("/")[0] + f"/{database['NAME']}"
-        if url
-        else f"sqlite:///{database['NAME']}",
+        "DATABASE_URL": url,
         "EMAIL_URL": f"smtp://127.0.0.1:{mails.port}",
         "STAND_IN_ORIGINS": f"https://rotating.test={rotating_server.origin}",
         "CONNECTOR_LIBRARIES": str(ROOT / "tests" / "library"),

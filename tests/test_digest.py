@@ -88,7 +88,7 @@ def test_many_that_break_of_one_cause_are_one_line_of_one_mail(mails, owner):
     (mail,) = mails.mails
     text = body(mail)
     assert text.count("Heartland Retail") == 1
-    assert f"{len(rows)} connections, of Shop" in text
+    assert f"does not accept this credential: {len(rows)} connections." in text
     assert f"and {len(rows) - 3} more" in text
     assert f"http://console.test/installations/?state=needs_attention&connector={SLUG}" in text
     assert Notice.objects.count() == 1
@@ -323,7 +323,7 @@ def test_several_ends_are_one_line(mails, owner):
     do("digest", SOON)
     text = body(mails.mails[0])
     assert mails.mails[0]["Subject"] == "5 things end soon"
-    assert text.count("The access to Heartland Retail of 5 customers ends from") == 1
+    assert text.count("5 connections to Heartland Retail end soon, the first on") == 1
 
 
 def test_an_end_that_was_put_off_is_not_told(mails, owner):

@@ -86,7 +86,8 @@ def _texts(row: Installation, reason: str, link: SetupLink, url: str) -> tuple[s
         "url": url,
         "link": link,
     }
-    return subject[:200], render_to_string("installations/notices/customer.txt", context)
+    text = render_to_string("installations/notices/customer.txt", context)
+    return subject[:200], text.strip() + "\n"
 
 
 @handler("tell", lease_seconds=120, tries=50)

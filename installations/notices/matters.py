@@ -21,7 +21,7 @@ from installations.models import Alert, Installation, Status
 from installations.notices.items import chunks
 from installations.notices.mailing import one_line
 
-# So many lines of a part, so many names in a line.
+# So many causes, so many names in each.
 LINES, NAMES = 20, 3
 
 
@@ -158,23 +158,24 @@ class Matters:
             )
         if ending:
             told.append("Something ends soon" if ending == 1 else f"{ending} things end soon")
-        return (told[0] + (" and more" if len(told) > 1 else ""))[:200]
+        return (told[0] + (", and more" if len(told) > 1 else ""))[:200]
 
     def text(self) -> str:
-        return render_to_string(
+        told = render_to_string(
             "installations/notices/digest.txt",
             {
                 "partner": one_line(self.partner.name),
                 "tells_customers": self.partner.tells_customers,
-                "alerts": [line for _, line in self.alerts][:LINES],
+                "alerts": [line for _, line in self.alerts],
                 "attention": [line for _, line in self.attention][:LINES],
                 "more": max(len(self.attention) - LINES, 0),
-                "grants": self.grants[:LINES],
-                "secrets": self.secrets[:LINES],
+                "grants": self.grants,
+                "secrets": self.secrets,
                 "all": _page("installations", state=Status.ATTENTION),
                 "preferences": _page("preferences"),
             },
         )
+        return told.strip() + "\n"
 
 
 def _day(end: datetime) -> str:
