@@ -1,9 +1,11 @@
 """A customer is told where only the customer can mend it: seldom, and with one link that is good."""
 
 import os
+import re
 import subprocess
 import sys
 from datetime import timedelta
+from unicodedata import category
 
 import pytest
 import requests
@@ -11,10 +13,12 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from connectors.models import CustomConnector
+from connectors import registry
+from connectors.authoring import drafts
+from connectors.authoring.beginning import begin as begin_texts
 from console import clock, jobs
 from console.models import Account, Event, Job, Partner
-from installations.models import Installation, Notice, SetupLink
+from installations.models import Notice, SetupLink
 from installations.notices import endings
 from installations.notices import mailing as sending
 from installations.notices.customers import NOT_KEPT, ONLY_THE_CUSTOMER
@@ -42,6 +46,11 @@ def partner(northwind) -> Partner:
 def link_in(mail) -> str:
     (url,) = [word for word in body(mail).split() if word.startswith("http://console.test/s/")]
     return url
+
+
+def found_in(mail) -> set[str]:
+    """What a mail program makes a link of."""
+    return {found.strip("(),.") for found in addresses(body(mail)) | addresses(mail["Subject"])}
 
 
 def a_week_passes() -> None:
@@ -284,28 +293,27 @@ def test_no_name_changes_a_header_or_puts_another_link_into_the_mail(mails, part
         assert "\n" not in mail["Subject"]
     assert len(mails.taken) == 2
     assert [to for to, _ in mails.taken] == [[row.account.email], [owner.user.email]]
-    text = body(to_customer)
-    allowed = {link_in(to_customer), "northwind.example"}
-    assert {found.strip("(),.") for found in addresses(text) | addresses(to_customer["Subject"])} <= allowed
-    assert str(partner.pk) not in text
+    assert found_in(to_customer) <= {link_in(to_customer), "northwind.example"}
+    for mail in (to_customer, to_owner):
+        assert [c for c in body(mail) if category(c)[0] == "C" and c != "\n"] == []
+        assert str(partner.pk) not in body(mail)
 
 
 def test_the_name_of_a_connector_of_the_partner_s_own_carries_no_link(mails, partner, owner):
-    from tests.test_tenancy import make_custom
-
-    made = make_custom(owner, "acme")
-    text = made.manifest.replace('name = "', 'name = "evil.example ', 1)
-    CustomConnector.objects.filter(pk=made.pk).update(manifest=text)
-    row = customer(partner)
-    Installation.objects.filter(pk=row.pk).update(
-        connector=made.slug, release=made.live_id, auth_method="api_key"
+    manifest, guide = begin_texts("acme")
+    manifest = re.sub(
+        r'^name = ".*"', 'name = "evil.example or www.evil.example"', manifest, count=1, flags=re.M
     )
+    made = drafts.create(owner.principal, "acme", registry.Files(manifest, guide, b""))
+    drafts.publish(made, owner.principal, "1.0")
+    made.refresh_from_db()
+    row = customer(partner)
+    change(row, connector=made.slug, release=made.live_id)
     breaks(row)
     do("tell")
-    assert {found.strip("(),.") for found in addresses(body(mails.mails[0]))} <= {
-        link_in(mails.mails[0]),
-        "northwind.example",
-    }
+    (mail,) = mails.mails
+    assert "evil. example" in body(mail)
+    assert found_in(mail) <= {link_in(mail), "northwind.example"}
 
 
 def test_a_partner_may_be_called_by_its_own_domain():

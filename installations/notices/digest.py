@@ -45,8 +45,6 @@ def digest(claim: Claim) -> None:
         if notice:
             who = to[0] if len(to) == 1 else f"{len(to)} people"
             mailing.sent(notice, f"A digest was sent to {who}: {notice.subject}")
-    if items.fresh(partner.pk).exists():
-        items.gather(partner.pk)
 
 
 def _send(claim: Claim, partner: Partner, matters: Matters, to: list[str]) -> Notice | None:
