@@ -4,7 +4,7 @@ from django.core.exceptions import ValidationError
 
 from console import throttle
 from console.middleware import client_address, network_of
-from console.models import Account, Partner
+from console.models import Account, Membership, Partner
 from console.problems import ProblemError
 from console.return_urls import RETURN_URLS_AT_MOST, is_return_url
 
@@ -36,7 +36,15 @@ class SignInForm(AuthenticationForm):
 class AccountForm(forms.ModelForm):
     class Meta:
         model = Account
-        fields = ["name", "external_id"]
+        fields = ["name", "external_id", "email"]
+
+
+class PreferencesForm(forms.ModelForm):
+    """What one person is told by e-mail."""
+
+    class Meta:
+        model = Membership
+        fields = ["wants_digest"]
 
 
 class PartnerForm(forms.ModelForm):
@@ -52,13 +60,18 @@ class PartnerForm(forms.ModelForm):
 
     class Meta:
         model = Partner
-        fields = ["name", "domain"]
+        fields = ["name", "domain", "tells_customers"]
 
-    field_order = ["name", "domain", "return_urls"]
+    field_order = ["name", "domain", "return_urls", "tells_customers"]
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.initial["return_urls"] = "\n".join(self.instance.return_urls)
+        self.fields["tells_customers"].label = "Mail customers when their connection needs them"
+        self.fields["tells_customers"].help_text = (
+            "Where only the customer can mend it, or it ends soon, the account's contact e-mail gets a link: "
+            "at most once a week for each connection."
+        )
         # Customers trust it, so nobody says it of himself.
         self.fields["domain"].disabled = True
         self.fields[

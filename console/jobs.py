@@ -73,17 +73,23 @@ def schedule(kind: str, subject_id: UUID, partner_id: UUID | None, at: datetime 
     There is one job of a kind for each subject: the new time counts in place of the old one.
     """
     due = at or clock.now()
+    while not _put(kind, subject_id, partner_id, due):
+        # It was there and ended at this moment.
+        pass
+    if at is None:
+        transaction.on_commit(queue.wake)
+
+
+def _put(kind: str, subject_id: UUID, partner_id: UUID | None, due: datetime) -> bool:
     made, is_new = Job.objects.get_or_create(
         kind=kind, subject_id=subject_id, defaults={"partner_id": partner_id, "due_at": due}
     )
-    if not is_new:
-        waiting = Job.objects.filter(pk=made.pk, started_at=None)
-        fresh = {"due_at": due, "attempts": 0, "last_error": "", "failed_at": None}
-        if not waiting.update(**fresh):
-            # Somebody has it at this moment; it comes round once more afterwards.
-            Job.objects.filter(pk=made.pk).update(wanted_at=due)
-    if at is None:
-        transaction.on_commit(queue.wake)
+    if is_new:
+        return True
+    rows = Job.objects.filter(pk=made.pk)
+    fresh = {"due_at": due, "attempts": 0, "last_error": "", "failed_at": None}
+    # Where somebody has it at this moment, it comes round once more afterwards.
+    return bool(rows.filter(started_at=None).update(**fresh) or rows.update(wanted_at=due))
 
 
 def cancel(kind: str, subject_id: UUID) -> None:

@@ -111,6 +111,11 @@ class Membership(models.Model):
 
     user = models.OneToOneField(User, models.CASCADE)
     partner = models.ForeignKey(Partner, models.CASCADE)
+    wants_digest = models.BooleanField(
+        "E-mail me when connections need attention",
+        default=True,
+        help_text="At most one message an hour, and only when there is something new.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:

@@ -18,6 +18,7 @@ urlpatterns = [
     path("accounts/<uuid:account_id>/edit/", views.account_edit, name="account-edit"),
     path("accounts/<uuid:account_id>/delete/", views.account_delete, name="account-delete"),
     path("company/", views.company, name="company"),
+    path("e-mail-settings/", views.preferences, name="preferences"),
     path("", include("connectors.urls")),
     path("", include("installations.urls")),
     # One way to sign in, with one limit on tries.

@@ -15,7 +15,7 @@ from django.urls import reverse, reverse_lazy
 from django.views.decorators.http import require_http_methods, require_safe
 
 from connectors.models import ConnectorSettings
-from console.forms import AccountForm, PartnerForm, SignInForm
+from console.forms import AccountForm, PartnerForm, PreferencesForm, SignInForm
 from console.models import Account, Event, Pause
 from console.paging import LongPaginator, asked_for
 from console.problems import ProblemError, problem_page
@@ -32,7 +32,14 @@ def navigation(request: HttpRequest) -> dict:
     groups = [
         ("Connectors", [("Application Connector Library", reverse("library"))]),
         ("Customers", [("Accounts", reverse("accounts")), ("Installations", reverse("installations"))]),
-        ("Company", [("Profile", reverse("company"))]),
+        (
+            "Company",
+            [
+                ("Profile", reverse("company")),
+                ("Alerts", reverse("alerts")),
+                ("Notices", reverse("notices")),
+            ],
+        ),
     ]
     return {
         "navigation": [
@@ -201,13 +208,27 @@ def company(request: HttpRequest) -> HttpResponse:
     form = PartnerForm(request.POST if request.method == "POST" else None, instance=copy(request.partner))
     if request.method == "POST" and form.is_valid():
         # These alone: support may have paused the company since this request began.
-        form.save(commit=False).save(update_fields=["name", "domain", "return_urls"])
+        form.save(commit=False).save(update_fields=["name", "domain", "return_urls", "tells_customers"])
         Event.objects.record(
             "partner.changed", request.principal, "The company profile was changed", subject=request.partner
         )
         messages.success(request, "Saved.")
         return redirect("company")
     return render(request, "console/company.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@partner_member
+def preferences(request: HttpRequest) -> HttpResponse:
+    """What one person is told, and nobody else's business."""
+    form = PreferencesForm(
+        request.POST if request.method == "POST" else None, instance=request.user.membership
+    )
+    if request.method == "POST" and form.is_valid():
+        form.instance.save(update_fields=["wants_digest"])
+        messages.success(request, "Saved.")
+        return redirect("preferences")
+    return render(request, "console/preferences.html", {"form": form})
 
 
 class SignIn(auth_views.LoginView):

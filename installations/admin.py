@@ -9,6 +9,7 @@ from installations.models import (
     Circuit,
     Credential,
     CredentialVersion,
+    DigestItem,
     Installation,
     Notice,
     Revocation,
@@ -202,6 +203,15 @@ class Notices(ReadOnly):
     list_select_related = ["partner"]
     list_filter = ["kind", ("sent_at", admin.EmptyFieldListFilter), BY_PARTNER]
     search_fields = ["subject", "partner__name", "installation_id"]
+    show_full_result_count = False
+
+
+@admin.register(DigestItem)
+class DigestItems(ReadOnly):
+    list_display = ["noted_at", "about", "partner", "told_at"]
+    list_select_related = ["partner"]
+    list_filter = [("told_at", admin.EmptyFieldListFilter), BY_PARTNER]
+    search_fields = ["about", "partner__name"]
     show_full_result_count = False
 
 

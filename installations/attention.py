@@ -5,6 +5,7 @@ from console.models import Event
 from console.problems import PROBLEMS
 from installations.alerts import itself
 from installations.models import CredentialVersion, Installation
+from installations.notices import items
 
 
 def need(
@@ -15,7 +16,7 @@ def need(
     words: str = "",
     reference: str = "",
 ) -> bool:
-    """Note what is wrong with this version of the credential, and let it be told.
+    """Note what is wrong with this version of the credential, and let the partner and the customer be told.
 
     False where another version took its place meanwhile, or where the same is known already.
     """
@@ -33,5 +34,6 @@ def need(
         code=problem,
         words=words,
     )
+    items.note(installation.partner_id, f"attention:{installation.pk}")
     jobs.schedule("tell", installation.pk, installation.partner_id)
     return True

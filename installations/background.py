@@ -8,6 +8,7 @@ from console.problems import ProblemError
 from installations import health, standing, tokens
 from installations.auth import Token
 from installations.models import Installation
+from installations.notices import customers, digest, endings
 
 # Of these somebody has been told; trying again by ourselves mends nothing.
 UP_TO_PEOPLE = tokens.ENDED | {
@@ -65,9 +66,4 @@ def check(claim: Claim) -> None:
         pass
 
 
-@handler("tell", tries=10)
-def tell(claim: Claim) -> None:
-    """An installation needs attention: tell the customer, where the partner wants that."""
-
-
-__all__ = ["check", "jobs", "renew", "tell"]
+__all__ = ["check", "customers", "digest", "endings", "jobs", "renew"]

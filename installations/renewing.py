@@ -211,7 +211,8 @@ def _write(held: Held, token: Token) -> None:
             raise Superseded
         CredentialVersion.objects.filter(installation=row).exclude(pk=version.pk).delete()
         rows = type(row).objects.filter(pk=row.pk)
-        rows.update(**standing.installation_fields(settings, held.method, token, values))
+        before = Token.from_json(held.row.current.token)
+        rows.update(**standing.installation_fields(settings, held.method, token, values, before))
         rows.filter(status=Status.ATTENTION, problem__in=MENDED).update(status=Status.CONNECTED, problem="")
         if at := standing.renew_at(held.method, token, now):
             jobs.schedule("renew", row.pk, row.partner_id, at)

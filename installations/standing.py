@@ -49,9 +49,19 @@ def renew_at(method: AuthMethod, token: Token, obtained_at: datetime) -> datetim
     return token.expires_at - ahead * random.uniform(0.9, 1.1)  # noqa: S311
 
 
-def grant_expires_at(method: AuthMethod, token: Token) -> datetime | None:
-    """When the grant ends whatever we do; None: not that we know."""
-    return token.refresh_expires_at if can_renew(method, token) else token.expires_at
+# An end that a renewal moves by more than this is moved by each; less is the time that requests take.
+MOVED = timedelta(minutes=1)
+
+
+def grant_expires_at(method: AuthMethod, token: Token, before: Token | None = None) -> datetime | None:
+    """When the grant ends whatever we do; None: not that we know.
+
+    `before` is the token that this one took the place of: an end that was put off by that is none.
+    """
+    if not can_renew(method, token):
+        return token.expires_at
+    end, earlier = token.refresh_expires_at, before and before.refresh_expires_at
+    return None if end and earlier and end - earlier > MOVED else end
 
 
 def missing_scopes(settings: ConnectorSettings, method: AuthMethod, token: Token, values: dict) -> str:
@@ -83,9 +93,11 @@ def version_fields(method: AuthMethod, token: Token, values: dict) -> dict:
     }
 
 
-def installation_fields(settings: ConnectorSettings, method: AuthMethod, token: Token, values: dict) -> dict:
+def installation_fields(
+    settings: ConnectorSettings, method: AuthMethod, token: Token, values: dict, before: Token | None = None
+) -> dict:
     """What an installation says of its token."""
     return {
         "missing_scopes": missing_scopes(settings, method, token, values),
-        "grant_expires_at": grant_expires_at(method, token),
+        "grant_expires_at": grant_expires_at(method, token, before),
     }

@@ -2,6 +2,7 @@ from django.urls import path, re_path, register_converter
 from django.urls.converters import StringConverter
 
 from installations import callback, entrances, steps, tryouts, views
+from installations.notices import views as notices
 
 
 class Reference(StringConverter):
@@ -53,6 +54,9 @@ urlpatterns = [
         steps.installation_step,
         name="installation-setup",
     ),
+    path("alerts/", notices.alerts, name="alerts"),
+    path("notices/", notices.notices, name="notices"),
+    path("notices/<uuid:notice_id>/", notices.notice, name="notice"),
     path("connectors/library/<slug:slug>/try/", tryouts.try_out, name="connector-try"),
     path("connectors/library/<slug:slug>/delete/", tryouts.delete_connector, name="connector-delete"),
     # Tokens are 43 characters of base64url; anything else is answered alike, by the same view.

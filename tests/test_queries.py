@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from connectors.models import ConnectorSettings, CustomConnector, Publication
 from console.models import Account, Event, Membership, User
-from installations.models import Installation, SetupLink, Status
+from installations.models import Alert, Installation, Notice, SetupLink, Status
 from tests import test_tenancy
 from tests.test_tenancy import NAMES, Side, address, ask, entry, undone
 
@@ -58,6 +58,14 @@ def grow(side: Side, by: int) -> None:
             subject_id=side.installation.pk,
         )
         for _ in range(by)
+    )
+    Notice.objects.bulk_create(
+        Notice(partner=partner, kind="digest", to=["a@b.example"], subject="x", text="x", sent_at=now)
+        for _ in range(by)
+    )
+    Alert.objects.bulk_create(
+        Alert(partner=partner, connector=f"connector-{uuid.uuid4()}", code="invalid_client", closed_at=closed)
+        for closed in [None, now] * by
     )
     ConnectorSettings.objects.bulk_create(
         ConnectorSettings(partner=partner, connector=f"connector-{uuid.uuid4()}") for _ in range(by)
@@ -123,6 +131,8 @@ QUERIES = {
         "?q=nothing",
         "?q=pine&state=connected&connector=connector-1&page=2",
     ],
+    "notices": ["?kind=digest", "?kind=failed", "?page=2"],
+    "alerts": ["?page=2"],
     "installation-add": ["?q=pine", "?connector=heartland-retail"],
     "library": ["?q=retail", "?configured=empty"],
 }

@@ -26,6 +26,7 @@ from installations.models import (
     Circuit,
     Credential,
     CredentialVersion,
+    DigestItem,
     Installation,
     Notice,
     Revocation,
@@ -116,6 +117,7 @@ def make_rows(count: int, staff_user: User, name: str = "Alder Works") -> None:
         Alert.objects.create(partner=partner, connector=f"connector-{row.pk}", code="invalid_client")
         Circuit.objects.create(partner=partner, connector=f"connector-{row.pk}", since=now)
         Notice.objects.create(partner=partner, kind="digest", subject="One connection needs attention")
+        DigestItem.objects.create(partner=partner, about=f"attention:{row.pk}")
         Tally.objects.create(partner=partner, about=f"installation:{row.pk}", day=now.date(), worked=1)
         Job.objects.create(partner=partner, kind="check", subject_id=row.pk, due_at=now)
         Event.objects.record(

@@ -27,7 +27,14 @@ from connectors.models import ConnectorSettings, CustomConnector
 from console.models import Account, Event, Membership, Partner, User
 from installations import links
 from installations.connecting import begin
-from installations.models import AuthorizationRequest, CredentialVersion, Installation, SetupLink, Status
+from installations.models import (
+    AuthorizationRequest,
+    CredentialVersion,
+    Installation,
+    Notice,
+    SetupLink,
+    Status,
+)
 from tests.conftest import PASSWORD, Person, person, sign_in
 
 pytestmark = pytest.mark.django_db
@@ -64,6 +71,7 @@ class Side:
     token: str
     reference: str
     custom: CustomConnector
+    notice: Notice
     # Nothing but another installation of the same partner.
     other: "Side | None" = None
 
@@ -72,7 +80,7 @@ class Side:
         return self.member.partner
 
     def ids(self) -> list[str]:
-        rows = [self.partner, self.account, self.installation, self.link, self.custom]
+        rows = [self.partner, self.account, self.installation, self.link, self.custom, self.notice]
         found = [row.pk.hex for row in rows]
         return found + (self.other.ids() if self.other else [])
 
@@ -137,6 +145,12 @@ ROUTES = {
     "account-edit": of_account(),
     "account-delete": of_account(),
     "company": Entry("members"),
+    "preferences": Entry("members"),
+    "alerts": Entry("members"),
+    "notices": Entry("members"),
+    "notice": Entry(
+        "members", lambda side: {"notice_id": side.notice.pk}, lambda side: {"notice_id": uuid.uuid4()}
+    ),
     "library": Entry("members"),
     "connector": of_connector(),
     "connector-settings": of_connector(),
@@ -246,7 +260,16 @@ def make_side(member: Person, animal: str, slug: str = SLUG) -> Side:
     token = url.split("/")[-2]
     customer = sharing(Client(HTTP_HOST="console.test"))
     assert customer.get(reverse("setup-link", args=[token])).status_code == 302
-    return Side(member, account, installation, customer, link, token, reference, make_custom(member, slug))
+    notice = Notice.objects.create(
+        partner=member.partner,
+        kind="customer",
+        to=[email],
+        subject=f"{animal} needs you",
+        text=f"{animal} text",
+        installation_id=installation.pk,
+    )
+    custom = make_custom(member, slug)
+    return Side(member, account, installation, customer, link, token, reference, custom, notice)
 
 
 def make_custom(member: Person, slug: str) -> CustomConnector:

@@ -55,9 +55,12 @@ def renew(
 def following(token: Token, fresh: Token) -> Token:
     """The new token, with what its answer left out."""
     scopes = token.granted_scopes if fresh.granted_scopes is None else fresh.granted_scopes
+    refresh_token = fresh.refresh_token.strip() or token.refresh_token
+    is_same = refresh_token == token.refresh_token
     return replace(
         fresh,
-        refresh_token=fresh.refresh_token.strip() or token.refresh_token,
+        refresh_token=refresh_token,
+        refresh_expires_at=fresh.refresh_expires_at or (token.refresh_expires_at if is_same else None),
         granted_scopes=scopes,
         values=token.values,
         extra={**token.extra, **fresh.extra},

@@ -8,7 +8,7 @@ from installations.models.alert import Alert, Circuit
 from installations.models.authorization_request import AuthorizationRequest
 from installations.models.credential import Credential, CredentialVersion
 from installations.models.installation import Installation, Status
-from installations.models.notice import Notice
+from installations.models.notice import DigestItem, Notice
 from installations.models.revocation import Revocation
 from installations.models.setup import Setup, SetupLink
 from installations.models.tally import Tally
@@ -19,6 +19,7 @@ __all__ = [
     "Circuit",
     "Credential",
     "CredentialVersion",
+    "DigestItem",
     "Installation",
     "Notice",
     "Revocation",

@@ -24,7 +24,34 @@ class Notice(PartnerOwned):
 
     class Meta:
         ordering = ["-created_at"]
-        indexes = [models.Index(fields=["partner", "-created_at"], name="notice_by_age")]
+        indexes = [
+            models.Index(fields=["partner", "-created_at"], name="notice_by_age"),
+            models.Index(fields=["installation_id", "-sent_at"], name="notice_by_installation"),
+        ]
 
     def __str__(self) -> str:
         return self.subject
+
+
+class DigestItem(PartnerOwned):
+    """Something that the partner's people are told once, in their next digest.
+
+    One that got better and worse again is another row in its place.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    # "attention:<installation>", "alert:<alert>", "grant:<installation>:<day>:<days ahead>" or
+    # "secret:<connector>:<day>:<days ahead>".
+    about = models.CharField(max_length=150)
+    noted_at = models.DateTimeField(auto_now_add=True)
+    told_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["partner", "about"], name="one_item_about_each")]
+        indexes = [
+            models.Index(fields=["partner"], name="item_to_be_told", condition=models.Q(told_at=None)),
+            models.Index(fields=["told_at"], name="item_by_age"),
+        ]
+
+    def __str__(self) -> str:
+        return self.about

@@ -5,8 +5,9 @@ from threading import Thread
 from django.core.management.base import BaseCommand
 
 from console import jobs
-from console.queue import huey, wake
+from console.queue import huey
 from installations import renewing
+from installations.notices import endings
 
 
 class Command(BaseCommand):
@@ -22,6 +23,7 @@ class Command(BaseCommand):
         if once:
             self.stdout.write(f"{jobs.work()} jobs were done.")
             return
+        endings.begin()
         consumer = huey.create_consumer(
             workers=threads,
             initial_delay=0.05,

@@ -1,0 +1,91 @@
+"""Send a notice, and keep what was sent, when, and why not."""
+
+import logging
+import re
+import unicodedata
+from smtplib import SMTPException, SMTPRecipientsRefused
+
+from django.conf import settings
+from django.core.mail import EmailMessage
+
+from console import clock
+from console.jobs import Again, Claim
+from console.models import Event
+from installations.alerts import itself
+from installations.models import Notice
+
+log = logging.getLogger("installations.notices")
+
+
+class NotSent(Exception):
+    """It could not be sent. `words` say why, to people; `for_good`: trying again mends nothing."""
+
+    def __init__(self, words: str, *, for_good: bool):
+        super().__init__(words)
+        self.words, self.for_good = words, for_good
+
+
+def one_line(text: str) -> str:
+    """A name as it is, without what breaks lines or is not seen."""
+    return " ".join("".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text).split())
+
+
+def unlinked(text: str, own_domain: str = "") -> str:
+    """A name in which no mail program finds an address; a partner's own domain may stand in its name."""
+
+    def broken(word: str) -> str:
+        if word.lower() == own_domain:
+            return word
+        return re.sub(r"://|\\\\|(?<=\S)([.。．｡])(?=\S)", r"\1 ", word)
+
+    return " ".join(broken(word) for word in one_line(text).split(" "))
+
+
+def begun(claim: Claim, **fields) -> Notice:
+    """The notice that this job is about: one, however often it is tried. A new one is not saved yet."""
+    rows = Notice.objects.filter(
+        partner_id=claim.job.partner_id, sent_at=None, created_at__gte=claim.job.created_at, **fields
+    )
+    return rows.first() or Notice(partner_id=claim.job.partner_id, **fields)
+
+
+def send(notice: Notice, text: str, *, message_id: str = "") -> None:
+    """Raises NotSent. `text` may hold a link, which `notice.text` does not."""
+    if not settings.CAN_MAIL:
+        raise NotSent("This server is not set up to send e-mail.", for_good=True)
+    # Of a machine: nobody's absence note is to answer it (RFC 3834, section 5).
+    headers = {"Auto-Submitted": "auto-generated"} | ({"Message-ID": message_id} if message_id else {})
+    try:
+        EmailMessage(notice.subject, text, None, notice.to, headers=headers).send()
+    except SMTPRecipientsRefused as error:
+        for_good = all(code >= 500 for code, _ in error.recipients.values())
+        raise NotSent("The mail server refuses the address.", for_good=for_good) from error
+    except (OSError, SMTPException) as error:
+        # Not the error's own words: a mail server repeats what it was sent.
+        log.error("a notice could not be mailed: %s", type(error).__name__)
+        raise NotSent("The mail server did not take it.", for_good=False) from error
+    except ValueError as error:
+        raise NotSent("The address cannot be used.", for_good=True) from error
+
+
+def failed(notice: Notice, error: NotSent, subject=None) -> None:
+    """Note why a saved notice was not sent, on the record once. Raises Again, unless it failed for good."""
+    if not notice.failure:
+        to = ", ".join(notice.to)
+        Event.objects.record(
+            "notice.failed",
+            itself(notice.partner_id),
+            f"An e-mail to {to} could not be sent. {error.words}"[:300],
+            subject=subject or notice,
+        )
+    notice.failure = error.words
+    notice.save(update_fields=["failure"])
+    if not error.for_good:
+        raise Again("mail_failed") from error
+
+
+def sent(notice: Notice, told: str, subject=None) -> None:
+    """To be called within the job's end."""
+    notice.sent_at, notice.failure = clock.now(), ""
+    notice.save(update_fields=["failure", "sent_at"])
+    Event.objects.record("notice.sent", itself(notice.partner_id), told[:300], subject=subject or notice)
