@@ -20,7 +20,7 @@ from connectors.models import ConnectorSettings
 from console import clock, jobs
 from console.clock import Now
 from console.problems import ProblemError
-from installations import alerts, attention, circuits, spool, standing
+from installations import alerts, attention, circuits, ending, spool, standing
 from installations.auth import Token, TokenError, following
 from installations.auth import renew as ask
 from installations.auth.token_response import parse
@@ -109,11 +109,26 @@ def renew(held: Held) -> Credential:
         log.error("renewal broken off: credential=%s", held.row.pk)
         raise
     else:
-        _write_until_it_is_written(held, token)
+        try:
+            _write_until_it_is_written(held, token)
+        except Superseded:
+            _let_go(held, token)
+            raise
         spool.forget(held.row.pk, held.lease)
         if circuits.succeeded(*place):
             alerts.close_alerts(*place, *PARTNERS)
     return _again(held)
+
+
+def _let_go(held: Held, token: Token) -> None:
+    """What came for a credential that was destroyed meanwhile, or replaced by a new consent, is not kept."""
+    same = Credential.objects.filter(pk=held.row.pk)
+    if same.filter(current_id=held.row.current_id).exists():
+        return
+    if not same.exists():
+        with transaction.atomic():
+            ending.end_token(held.row.installation, token)
+    spool.forget(held.row.pk, held.lease)
 
 
 def _again(held: Held) -> Credential:

@@ -26,6 +26,8 @@ urlpatterns = [
     path(
         "installations/<uuid:installation_id>/disconnect/", views.disconnect, name="installation-disconnect"
     ),
+    path("installations/<uuid:installation_id>/disable/", views.disable, name="installation-disable"),
+    path("installations/<uuid:installation_id>/enable/", views.enable, name="installation-enable"),
     path("installations/<uuid:installation_id>/delete/", views.delete, name="installation-delete"),
     path("installations/<uuid:installation_id>/links/", views.send_link, name="installation-link"),
     path(

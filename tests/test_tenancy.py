@@ -166,6 +166,8 @@ ROUTES = {
     "installations-upgrade": Entry("members", lambda side: {"slug": SLUG}),
     "installation-test": of_installation(),
     "installation-reauthorise": of_installation(),
+    "installation-disable": of_installation(),
+    "installation-enable": of_installation(),
     "installation-disconnect": of_installation(),
     "installation-delete": of_installation(),
     "installation-link": of_installation(),

@@ -14,6 +14,8 @@ class Revocation(PartnerOwned):
     It stands by itself: the installation may be gone. The row goes when it is done or given up.
     """
 
+    # A partner is not deleted while a grant of its customers is still to be ended.
+    partner = models.ForeignKey("console.Partner", models.PROTECT)
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     connector = models.CharField(max_length=100)
     release = models.ForeignKey("connectors.Release", models.PROTECT, null=True, editable=False)
