@@ -1,7 +1,7 @@
 from django.urls import path, re_path, register_converter
 from django.urls.converters import StringConverter
 
-from installations import callback, entrances, steps, tryouts, views
+from installations import callback, entrances, registrations, steps, tryouts, views
 
 
 class Reference(StringConverter):
@@ -55,6 +55,18 @@ urlpatterns = [
         steps.installation_step,
         name="installation-setup",
     ),
+    path("connectors/library/<slug:slug>/settings/", registrations.settings_tab, name="connector-settings"),
+    path(
+        "connectors/library/<slug:slug>/settings/overlap/",
+        registrations.end_overlap,
+        name="connector-overlap-end",
+    ),
+    path(
+        "connectors/library/<slug:slug>/settings/<slug:name>/remove/",
+        registrations.remove_value,
+        name="connector-remove-value",
+    ),
+    path("connectors/library/<slug:slug>/consents/", registrations.consents, name="connector-consents"),
     path("connectors/library/<slug:slug>/try/", tryouts.try_out, name="connector-try"),
     path("connectors/library/<slug:slug>/delete/", tryouts.delete_connector, name="connector-delete"),
     # Tokens are 43 characters of base64url; anything else is answered alike, by the same view.

@@ -144,6 +144,8 @@ ROUTES = {
         lambda side: {"slug": SLUG, "name": "client_id" if side.other else "client_secret"},
         lambda side: {"slug": SLUG, "name": "nothing"},
     ),
+    "connector-overlap-end": of_connector(),
+    "connector-consents": of_connector(),
     "connector-guide": of_connector(),
     "connector-definition": of_custom(),
     "connector-discard": of_custom(),
