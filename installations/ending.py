@@ -129,9 +129,8 @@ def end_token(installation: Installation, token: Token) -> bool:
     manifest = installation.definition.manifest
     settings = ConnectorSettings.objects.for_connector(installation.partner_id, installation.connector)
     values = standing.values_of(installation, settings, token)
-    return _ask_for_end(
-        installation, installation.release_id, manifest.method(installation.auth_method), token, values
-    )
+    method = manifest.method(installation.auth_method)
+    return _ask_for_end(installation, installation.release_id, method, token, values)
 
 
 def _end_of_setup(installation: Installation, setup: Setup) -> bool:

@@ -18,7 +18,7 @@ from connectors.models import ConnectorSettings
 from connectors.views import entry_of, settings_of
 from console import clock, crypto
 from console.tenancy import partner_member
-from installations import clients
+from installations import clients, incident
 
 PAGE_SIZE = 50
 # So long a confirmation waits for its answer.
@@ -177,3 +177,34 @@ def consents(request: HttpRequest, slug: str) -> HttpResponse:
             "overlap_until": bool(settings.previous_clients(clock.now())) and settings.previous_until,
         },
     )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@partner_member
+def disconnect_all(request: HttpRequest, slug: str) -> HttpResponse:
+    """For an incident: end every access that this connector's installations hold, and see how far it is."""
+    entry = entry_of(request, slug)
+    name, partner_id = entry.connector.name, request.principal.partner_id
+    typed = request.POST.get("name", "").strip()
+    if request.method == "POST" and typed == name:
+        if not incident.begin(request.principal, slug):
+            messages.info(request, "Nothing is connected.")
+        return redirect("connector-disconnect-all", slug)
+    progress = incident.progress(partner_id, slug)
+    response = render(
+        request,
+        "connectors/disconnect_all.html",
+        {
+            "connector": entry.connector,
+            "custom": entry.custom,
+            "tab": "settings",
+            "connected": incident.affected(partner_id, slug).count(),
+            "progress": progress,
+            "typed": typed,
+        },
+        status=422 if request.method == "POST" else 200,
+    )
+    if progress and progress.left:
+        # Seconds, until the page is loaded anew.
+        response["Refresh"] = "3"
+    return response

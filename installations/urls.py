@@ -67,6 +67,11 @@ urlpatterns = [
         name="connector-remove-value",
     ),
     path("connectors/library/<slug:slug>/consents/", registrations.consents, name="connector-consents"),
+    path(
+        "connectors/library/<slug:slug>/disconnect/",
+        registrations.disconnect_all,
+        name="connector-disconnect-all",
+    ),
     path("connectors/library/<slug:slug>/try/", tryouts.try_out, name="connector-try"),
     path("connectors/library/<slug:slug>/delete/", tryouts.delete_connector, name="connector-delete"),
     # Tokens are 43 characters of base64url; anything else is answered alike, by the same view.

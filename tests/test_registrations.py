@@ -14,6 +14,7 @@ from console.problems import ProblemError
 from installations import alerts, circuits, clients, links, tokens
 from installations.models import Alert, Circuit, Credential, CredentialVersion, Installation
 from tests import rotating as at_rotating
+from tests import test_callback as at_the_door
 from tests.rotating import connected, store_client
 from tests.stand_ins.rotating import CLIENT
 
@@ -271,3 +272,16 @@ def test_one_that_is_switched_off_gets_no_link(rows, owner, account):
     rows[0].set_disabled(True)
     work()
     assert len(mail.outbox) == 2
+
+
+# ── consent while a secret is replaced ──────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("counts", "connects"), [(timedelta(days=1), True), (timedelta(0), False)])
+def test_consent_is_not_refused_because_the_provider_does_not_know_the_new_secret_yet(
+    counts, connects, heartland, installation, owner
+):
+    at_the_door.store_client(installation.partner, heartland)
+    row = ConnectorSettings.objects.get()
+    row.change(owner.principal, {"client_secret": NEW}, client={"client_id", "client_secret"}, overlap=counts)
+    assert at_the_door.attempt_of(installation).finish() is connects

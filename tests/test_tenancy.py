@@ -146,6 +146,7 @@ ROUTES = {
     ),
     "connector-overlap-end": of_connector(),
     "connector-consents": of_connector(),
+    "connector-disconnect-all": of_connector(),
     "connector-guide": of_connector(),
     "connector-definition": of_custom(),
     "connector-discard": of_custom(),
