@@ -226,7 +226,7 @@ class SettingsForm(PropertiesForm):
         )
         if self.client & settings.stored.keys():
             self.fields["overlap_days"] = forms.ChoiceField(
-                label="When you replace it, what is stored now counts on for",
+                label="When you replace the Client ID or secret, what is stored now counts on for",
                 required=False,
                 choices=self.OVERLAPS,
                 initial="7",

@@ -66,7 +66,7 @@ def of_an_earlier_one(principal: Principal, manifest: Manifest, settings: Connec
             own = Q(stored__has_any_keys=sorted(manifest.client_registration(key)))
             others = Q(credential__current__client_digest__gt="")
             found |= Q(auth_method=key) & others & ~Q(credential__current__client_digest=digest) & ~own
-    rows = Installation.objects.visible_to(principal).filter(found, status__in=HELD, disabled_at=None)
+    rows = Installation.objects.visible_to(principal).filter(found, status__in=HELD)
     rows = rows.filter(connector=settings.connector, is_tryout=False)
     sent = SetupLink.objects.filter(installation=OuterRef("pk")).exclude(email="").order_by("-created_at")
     live = sent.filter(completed_at=None, revoked_at=None, expires_at__gt=clock.now())
@@ -114,9 +114,14 @@ def settings_changed(claim: Claim) -> None:
 # ── links to all of them ────────────────────────────────────────────────────────────────────────
 
 
+def reachable(rows: QuerySet) -> QuerySet:
+    """Of those that must authorise again, the ones to whom a link can be sent and none is on its way."""
+    return rows.exclude(address="").filter(sent_at=None, disabled_at=None)
+
+
 def send_links(principal: Principal, manifest: Manifest, settings: ConnectorSettings) -> int:
     """Let everybody who must authorise again, and has an address, get a link; how many that are."""
-    rows = of_an_earlier_one(principal, manifest, settings).exclude(address="").filter(sent_at=None)
+    rows = reachable(of_an_earlier_one(principal, manifest, settings))
     keys = list(rows.values_list("pk", flat=True))
     for key in keys:
         Event.objects.record("setup_link.wanted", principal, "A setup link is to be sent", subject=key)

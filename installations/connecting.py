@@ -242,7 +242,7 @@ def _end_what_is_left(row: Installation, manifest: Manifest, auth_method: str, *
     """
     old = Credential.objects.select_related("current").filter(installation=row).first()
     if old and row.definition and (another or not manifest.method(auth_method).is_oauth):
-        ending.end(row, old)
+        ending.end(row, old, row.external_account_id if another else "")
 
 
 def _finish(

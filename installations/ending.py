@@ -6,8 +6,10 @@ and goes when the provider has ended it or the day is over.
 
 import logging
 from datetime import timedelta
+from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from connectors import releases
 from connectors.manifest import AuthMethod, Manifest
@@ -72,7 +74,9 @@ def _end_grants(installation: Installation, principal: Principal, *, with_others
     # Locked in the order in which a renewal writes them.
     rows = Credential.objects.select_for_update().select_related("current")
     row = rows.filter(installation=installation).first()
-    if row and not with_others and _is_shared(installation, row):
+    account = "" if with_others else installation.external_account_id
+    mine = (installation.partner_id, installation.connector, account)
+    if row and _lives_by(*mine, row.current.client_digest).exclude(pk=installation.pk).exists():
         Event.objects.record(
             "grant.kept",
             principal,
@@ -82,7 +86,7 @@ def _end_grants(installation: Installation, principal: Principal, *, with_others
         return (
             f"Another installation uses the same {name} account, so {name} was not asked to end the access."
         )
-    asked = bool(row) and end(installation, row)
+    asked = bool(row) and end(installation, row, account)
     for setup in installation.setup_set.filter(token__isnull=False):
         asked |= _end_of_setup(installation, setup)
     if asked:
@@ -98,39 +102,42 @@ def can_ask(installation: Installation) -> bool:
     return any(getattr(method, "revocation_endpoint", "") for method in mine)
 
 
-def _is_shared(installation: Installation, row: Credential) -> bool:
-    """Whether another installation lives by the same grant, as far as anybody can tell.
+def _lives_by(partner_id: UUID, connector: str, account: str, client_digest: str) -> QuerySet:
+    """The installations that live by the same grant, as far as anybody can tell.
 
     Some providers (Google) know one grant for each client and account: to end it for one installation would
-    silently end it for the other.
+    silently end it for another, or for one that was set up again meanwhile.
     """
-    same = Installation.objects.filter(
-        partner_id=installation.partner_id,
-        connector=installation.connector,
-        external_account_id=installation.external_account_id,
+    rows = Installation.objects.filter(
+        partner_id=partner_id,
+        connector=connector,
+        external_account_id=account,
         status__in=[Status.CONNECTED, Status.ATTENTION],
-        credential__current__client_digest=row.current.client_digest,
+        credential__current__client_digest=client_digest,
     )
-    return bool(installation.external_account_id) and same.exclude(pk=installation.pk).exists()
+    return rows if account else rows.none()
 
 
-def end(installation: Installation, row: Credential) -> bool:
-    """Let the grant of this credential be ended; False where its provider cannot be asked."""
+def end(installation: Installation, row: Credential, account: str) -> bool:
+    """Let the grant of this credential be ended; False where its provider cannot be asked.
+
+    It is left alone where something is connected to `account` by then, unless that is "".
+    """
     try:
-        return end_token(installation, Token.from_json(row.current.token))
+        return end_token(installation, Token.from_json(row.current.token), account)
     except crypto.CannotOpen:
         # A damaged token stops nobody from disconnecting.
         log.error("a grant cannot be ended, its token cannot be read: installation=%s", installation.pk)
         return False
 
 
-def end_token(installation: Installation, token: Token) -> bool:
+def end_token(installation: Installation, token: Token, account: str) -> bool:
     """Let the grant of this token of the installation be ended, as `end` does."""
     manifest = installation.definition.manifest
     settings = ConnectorSettings.objects.for_connector(installation.partner_id, installation.connector)
     values = standing.values_of(installation, settings, token)
     method = manifest.method(installation.auth_method)
-    return _ask_for_end(installation, installation.release_id, method, token, values)
+    return _ask_for_end(installation, installation.release_id, method, token, values, account)
 
 
 def _end_of_setup(installation: Installation, setup: Setup) -> bool:
@@ -145,11 +152,16 @@ def _end_of_setup(installation: Installation, setup: Setup) -> bool:
     except crypto.CannotOpen:
         log.error("a grant cannot be ended, its setup cannot be read: installation=%s", installation.pk)
         return False
-    return _ask_for_end(installation, setup.release_id, method, token, values)
+    return _ask_for_end(installation, setup.release_id, method, token, values, "")
 
 
 def _ask_for_end(
-    installation: Installation, release_id: str | None, method: AuthMethod, token: Token, values: dict
+    installation: Installation,
+    release_id: str | None,
+    method: AuthMethod,
+    token: Token,
+    values: dict,
+    account: str,
 ) -> bool:
     endpoint = getattr(method, "revocation_endpoint", "")
     if not endpoint or not (token.refresh_token or token.access_token):
@@ -162,7 +174,7 @@ def _ask_for_end(
         release_id=release_id,
         auth_method=method.key,
         installation_id=installation.pk,
-        grant={"token": token.to_json(), "values": needed},
+        grant={"token": token.to_json(), "values": needed, "account": account},
     )
     jobs.schedule("revoke", row.pk, row.partner_id)
     return True
@@ -184,8 +196,11 @@ def revoke(claim: Claim) -> None:
     try:
         if connector is None:
             raise BadValue("the connector is gone from the library")
-        _ask(row, connector.manifest)
-    except (BadValue, TokenError, crypto.CannotOpen) as error:
+        if _is_in_use(row, connector.manifest):
+            kind, text = "grant.kept", f"{name} was not asked to end the access: it is in use again"
+        else:
+            _ask(row, connector.manifest)
+    except (BadValue, TokenError, crypto.CannotOpen, StopIteration) as error:
         code = error.code if isinstance(error, TokenError) else "value_unusable"
         if left > timedelta(0):
             # Not beyond the last moment at which it makes sense; the usual pause where nobody names one.
@@ -203,6 +218,12 @@ def revoke(claim: Claim) -> None:
             connector=row.connector,
             **why,
         )
+
+
+def _is_in_use(row: Revocation, manifest: Manifest) -> bool:
+    """Whether something lives by the grant again, set up since."""
+    digest = standing.client_digest(manifest.method(row.auth_method), row.grant["values"])
+    return _lives_by(row.partner_id, row.connector, row.grant["account"], digest).exists()
 
 
 def _ask(row: Revocation, manifest: Manifest) -> None:

@@ -173,7 +173,7 @@ def consents(request: HttpRequest, slug: str) -> HttpResponse:
             "custom": entry.custom,
             "tab": "settings",
             "page": page,
-            "reachable": rows.exclude(address="").filter(sent_at=None).count(),
+            "reachable": clients.reachable(rows).count(),
             "overlap_until": bool(settings.previous_clients(clock.now())) and settings.previous_until,
         },
     )

@@ -127,7 +127,7 @@ def _let_go(held: Held, token: Token) -> None:
         return
     if not same.exists():
         with transaction.atomic():
-            ending.end_token(held.row.installation, token)
+            ending.end_token(held.row.installation, token, held.row.installation.external_account_id)
     spool.forget(held.row.pk, held.lease)
 
 

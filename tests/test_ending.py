@@ -276,3 +276,18 @@ def consent(setup, rotating, owner, grant: str) -> None:
     token = parse(200, json.dumps(answer).encode(), shape, requested_at=clock.now())
     partner = ConnectorSettings.objects.for_connector(setup.partner_id, setup.installation.connector)
     connecting.connect(manifest, partner, setup, token, owner.principal, None)
+
+
+def test_one_that_is_set_up_again_before_the_provider_answers_is_left_alone(row, rotating, owner):
+    """Where a provider knows one grant for each client and account, the late answer would end the new one."""
+    rotating.control(answers=[503])
+    ending.disconnect(row, owner.principal)
+    jobs.work()
+    setup = connecting.begin(row, owner.principal)
+    connecting.choose_method(setup, "strict")
+    consent(setup, rotating, owner, "g")
+    hurry(Job.objects.get(kind="revoke"))
+    jobs.work()
+    assert revocations() == ["grant.kept"]
+    assert not Revocation.objects.exists()
+    assert rotating.alive("g")

@@ -21,7 +21,8 @@ class Revocation(PartnerOwned):
     release = models.ForeignKey("connectors.Release", models.PROTECT, null=True, editable=False)
     auth_method = models.CharField(max_length=50)
     installation_id = models.UUIDField()
-    # {"token": {…}, "values": {…}}: the token and what fills the manifest's templates.
+    # {"token": {…}, "values": {…}, "account": "…"}: the token, what fills the manifest's templates, and the
+    # external account, "" where the grant is to end whatever lives by it.
     grant = SealedField()
     created_at = models.DateTimeField(auto_now_add=True)
 
