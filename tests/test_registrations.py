@@ -11,7 +11,8 @@ from connectors.models import ConnectorSettings
 from console import clock, jobs
 from console.models import Account, Event, Job
 from console.problems import ProblemError
-from installations import alerts, circuits, clients, links, tokens
+from installations import alerts, circuits, clients, connecting, links, tokens
+from installations.auth import Token
 from installations.models import Alert, Circuit, Credential, CredentialVersion, Installation
 from tests import rotating as at_rotating
 from tests import test_callback as at_the_door
@@ -285,3 +286,23 @@ def test_consent_is_not_refused_because_the_provider_does_not_know_the_new_secre
     row = ConnectorSettings.objects.get()
     row.change(owner.principal, {"client_secret": NEW}, client={"client_id", "client_secret"}, overlap=counts)
     assert at_the_door.attempt_of(installation).finish() is connects
+
+
+# ── permissions ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_was_not_granted_is_said_until_consent_is_given_for_it(rows, rotating, owner):
+    ConnectorSettings.objects.update(scopes="read write")
+    page = f"/installations/{rows[0].pk}/"
+    for granted, lacking in (("read",), True), (("read", "write"), False):
+        answer = owner.client.post(f"{page}reauthorise/")
+        assert answer.headers["Location"] == f"{page}setup/"
+        setup = Installation.objects.get(pk=rows[0].pk).open_setup()
+        manifest = setup.definition.manifest
+        issued = rotating.control(issue=["a"])["a"]
+        token = Token(issued["access_token"], issued["refresh_token"], granted_scopes=granted)
+        connecting.connect(manifest, stored(), setup, token, owner.principal, None)
+        shown = owner.client.get(page).content.decode()
+        assert ("Permissions update needed" in shown) is lacking
+        assert ("<code>write</code>" in shown) is lacking
+        assert (f'{page}reauthorise/">Ask for consent again' in shown) is lacking
