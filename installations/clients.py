@@ -3,8 +3,8 @@
 import time
 from datetime import timedelta
 
-from django.db.models import OuterRef, Q, QuerySet, Subquery, Value
-from django.db.models.functions import Coalesce, NullIf
+from django.db import transaction
+from django.db.models import Q, QuerySet
 
 from connectors import catalogue
 from connectors.manifest import Manifest
@@ -15,10 +15,10 @@ from console.models import Event
 from console.problems import ProblemError
 from console.tenancy import Principal
 from installations import alerts, circuits, links, renewing, standing
-from installations.models import Credential, CredentialVersion, Installation, SetupLink, Status
+from installations.models import Credential, Installation, SetupLink, Status
 from installations.values import BadValue, resolve
 
-HELD = [Status.CONNECTED, Status.ATTENTION]
+LINKS_WANTED = "setup_link.wanted"
 
 
 def _digests(manifest: Manifest, values: dict) -> dict[str, str]:
@@ -34,46 +34,53 @@ def _digests(manifest: Manifest, values: dict) -> dict[str, str]:
     return found
 
 
+def _with_a_client(principal: Principal, settings: ConnectorSettings) -> QuerySet:
+    """Those that live by any client of the partner's, written as the index has it."""
+    rows = Installation.objects.visible_to(principal)
+    return rows.filter(~Q(client_digest=""), connector=settings.connector)
+
+
 def used_by(principal: Principal, manifest: Manifest, settings: ConnectorSettings) -> int:
     """How many installations live by the client that is stored now."""
-    rows = CredentialVersion.objects.visible_to(principal)
-    digests = set(_digests(manifest, settings.values or {}).values())
-    return rows.filter(client_digest__in=digests, installation__connector=settings.connector).count()
+    rows = _with_a_client(principal, settings)
+    return rows.filter(client_digest__in=set(_digests(manifest, settings.values or {}).values())).count()
 
 
 def would_lose(principal: Principal, manifest: Manifest, settings: ConnectorSettings, changes: dict) -> int:
     """How many installations must be authorised again once these changes are stored."""
     stored = settings.values or {}
     after = {name: value for name, value in {**stored, **changes}.items() if value is not None}
-    before, then = (_digests(manifest, values) for values in (stored, after))
-    lost = Q(pk__in=[])
-    for key, digest in before.items():
-        if manifest.method(key).is_interactive and then.get(key) != digest:
-            lost |= Q(client_digest=digest, installation__auth_method=key)
-    rows = CredentialVersion.objects.visible_to(principal)
-    return rows.filter(lost, installation__connector=settings.connector).count()
+    lost = set(_digests(manifest, stored).values()) - set(_digests(manifest, after).values())
+    rows = _with_a_client(principal, settings)
+    return rows.filter(client_digest__in=lost, auth_method__in=_by_consent(manifest)).count() if lost else 0
+
+
+def _by_consent(manifest: Manifest) -> list[str]:
+    return [method.key for method in manifest.auth_methods if method.is_interactive]
 
 
 def of_an_earlier_one(principal: Principal, manifest: Manifest, settings: ConnectorSettings) -> QuerySet:
     """The installations whose access was given to another client of the partner than today's.
 
     A token belongs to its client (RFC 6749, section 10.4). One that the account brought itself is nobody's
-    earlier one. Each with `address`, where a link for it would go, and `sent_at`, when one that is open went.
+    earlier one.
     """
-    found = Q(pk__in=[])
-    for key, digest in _digests(manifest, settings.values or {}).items():
-        if manifest.method(key).is_interactive:
-            own = Q(stored__has_any_keys=sorted(manifest.client_registration(key)))
-            others = Q(credential__current__client_digest__gt="")
-            found |= Q(auth_method=key) & others & ~Q(credential__current__client_digest=digest) & ~own
-    rows = Installation.objects.visible_to(principal).filter(found, status__in=HELD)
-    rows = rows.filter(connector=settings.connector, is_tryout=False)
-    sent = SetupLink.objects.filter(installation=OuterRef("pk")).exclude(email="").order_by("-created_at")
-    live = sent.filter(completed_at=None, revoked_at=None, expires_at__gt=clock.now())
-    return rows.annotate(
-        address=Coalesce(NullIf("account__email", Value("")), Subquery(sent.values("email")[:1]), Value("")),
-        sent_at=Subquery(live.values("created_at")[:1]),
-    )
+    now = set(_digests(manifest, settings.values or {}).values())
+    rows = _with_a_client(principal, settings)
+    rows = rows.filter(is_tryout=False, auth_method__in=_by_consent(manifest))
+    # In the order of the index.
+    return rows.exclude(client_digest__in=now).order_by("client_digest", "pk")
+
+
+def with_addresses(rows: list[Installation]) -> list[Installation]:
+    """The rows, each with `address`, where a link would go, and `sent_at`, when one that is open went."""
+    sent = SetupLink.objects.filter(installation__in=rows).exclude(email="")
+    latest = {link.installation_id: link for link in sent.order_by("created_at")}
+    for row in rows:
+        link = latest.get(row.pk)
+        row.address = row.account.email or (link.email if link else "")
+        row.sent_at = link.created_at if link and link.is_live else None
+    return rows
 
 
 # ── what follows when the partner has changed its values ────────────────────────────────────────
@@ -114,37 +121,49 @@ def settings_changed(claim: Claim) -> None:
 # ── links to all of them ────────────────────────────────────────────────────────────────────────
 
 
-def reachable(rows: QuerySet) -> QuerySet:
-    """Of those that must authorise again, the ones to whom a link can be sent and none is on its way."""
-    return rows.exclude(address="").filter(sent_at=None, disabled_at=None)
+def send_links(principal: Principal, settings: ConnectorSettings) -> None:
+    """Let everybody who must authorise again, and has an address, get a link."""
+    with transaction.atomic():
+        Event.objects.record(
+            LINKS_WANTED, principal, "Everybody who must authorise again gets a setup link", subject=settings
+        )
+        jobs.schedule("send_links", settings.pk, settings.partner_id)
 
 
-def send_links(principal: Principal, manifest: Manifest, settings: ConnectorSettings) -> int:
-    """Let everybody who must authorise again, and has an address, get a link; how many that are."""
-    rows = reachable(of_an_earlier_one(principal, manifest, settings))
-    keys = list(rows.values_list("pk", flat=True))
-    for key in keys:
-        Event.objects.record("setup_link.wanted", principal, "A setup link is to be sent", subject=key)
-        jobs.schedule("send_link", key, principal.partner_id)
-    return len(keys)
+def _wanted(settings: ConnectorSettings | None) -> tuple[QuerySet, Event] | None:
+    """Who was to get a link when somebody last asked for that, and still is, and the record of it."""
+    connector = settings and catalogue.get(settings.partner_id, settings.connector)
+    if connector is None:
+        return None
+    noted = Event.objects.filter(partner_id=settings.partner_id, subject_id=settings.pk, kind=LINKS_WANTED)
+    rows = of_an_earlier_one(alerts.itself(settings.partner_id), connector.manifest, settings)
+    return (rows.filter(disabled_at=None), event) if (event := noted.first()) else None
+
+
+@handler("send_links", lease_seconds=600)
+def wake_senders(claim: Claim) -> None:
+    """A job for each of them, so that one mail that fails keeps none of the others."""
+    found = _wanted(ConnectorSettings.objects.filter(pk=claim.subject_id).first())
+    for key in list(found[0].values_list("pk", flat=True)) if found else ():
+        jobs.schedule("send_link", key, claim.job.partner_id)
 
 
 @handler("send_link", tries=50)
 def send_link(claim: Claim) -> None:
     """Mail a setup link to the customer of one installation. Raises Again."""
-    row = Installation.objects.select_related("partner").filter(pk=claim.subject_id, disabled_at=None).first()
-    if row is None or not row.partner.is_active or row.definition is None:
+    rows = Installation.objects.select_related("partner", "account")
+    row = rows.filter(pk=claim.subject_id, partner__is_active=True).first()
+    found = row and _wanted(ConnectorSettings.objects.for_connector(row.partner_id, row.connector))
+    if not found or not found[0].filter(pk=row.pk).exists():
+        # It has been authorised meanwhile, or switched off.
         return
-    sent = row.setuplink_set.exclude(email="").order_by("-created_at")
-    wanted = Event.objects.filter(
-        partner_id=row.partner_id, subject_id=row.pk, kind="setup_link.wanted"
-    ).first()
-    email = row.account.email or sent.values_list("email", flat=True).first()
-    if not email or not wanted or sent.filter(created_at__gt=wanted.at).exists():
-        # A worker that was killed may have sent it.
+    (row,), asked = with_addresses([row]), found[1]
+    if not row.address or row.sent_at:
+        # One is on its way: from a worker that was killed, or sent by hand.
         return
+    by = Principal(partner_id=row.partner_id, actor=asked.actor)
     try:
-        link, _ = links.send(row, Principal(partner_id=row.partner_id, actor=wanted.actor), email=email)
+        link, _ = links.send(row, by, email=row.address)
     except ProblemError as error:
         raise Again(error.code, timedelta(minutes=1)) from error
     if not link.mailed:

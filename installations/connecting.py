@@ -304,6 +304,7 @@ def _finish(
         row.values, row.stored = setup.values, setup.stored
         row.release_id = setup.release_id
         row.auth_method, row.discovered = auth_method, {**found, **identity.discovered}
+        row.client_digest = "" if standing.has_own_client(row) else version.client_digest
         row.external_account_id, row.external_account_name = identity.account_id, identity.account_name
         row.status, row.problem = Status.CONNECTED, ""
         row.connected_by, row.connected_at, row.last_worked_at = principal.actor, now, now

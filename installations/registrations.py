@@ -5,7 +5,6 @@ import binascii
 from datetime import timedelta
 
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -17,10 +16,13 @@ from connectors.forms import SettingsForm
 from connectors.models import ConnectorSettings
 from connectors.views import entry_of, settings_of
 from console import clock, crypto
+from console.paging import LongPaginator
 from console.tenancy import partner_member
 from installations import clients, incident
 
 PAGE_SIZE = 50
+# Nobody looks through more; they need not be counted.
+COUNTED = 1000
 # So long a confirmation waits for its answer.
 ANSWERED_WITHIN = timedelta(minutes=10)
 
@@ -72,7 +74,7 @@ def settings_tab(request: HttpRequest, slug: str) -> HttpResponse:
             "sections": sections,
             "tab": "settings",
             "used_by": clients.used_by(request.principal, connector.manifest, settings),
-            "earlier": earlier.count(),
+            "earlier": earlier[:COUNTED].count(),
             "overlap_until": bool(settings.previous_clients(clock.now())) and settings.previous_until,
         },
         status=422 if form.errors else 200,
@@ -157,14 +159,14 @@ def consents(request: HttpRequest, slug: str) -> HttpResponse:
     connector = entry.connector
     settings = settings_of(request, connector)
     if request.method == "POST":
-        number = clients.send_links(request.principal, connector.manifest, settings)
-        if number:
-            messages.success(request, f"{number} link{'s are' if number > 1 else ' is'} on the way.")
-        else:
-            messages.info(request, "There is nobody left to whom a link could be sent.")
+        clients.send_links(request.principal, settings)
+        messages.success(request, "A link is on its way to everybody whose address is known.")
         return redirect("connector-consents", slug)
     rows = clients.of_an_earlier_one(request.principal, connector.manifest, settings)
-    page = Paginator(rows.select_related("account"), PAGE_SIZE).get_page(request.GET.get("page"))
+    page = LongPaginator(rows, PAGE_SIZE, joined=["account"], at_most=COUNTED).get_page(
+        request.GET.get("page")
+    )
+    clients.with_addresses(page.object_list)
     return render(
         request,
         "connectors/consents.html",
@@ -173,7 +175,6 @@ def consents(request: HttpRequest, slug: str) -> HttpResponse:
             "custom": entry.custom,
             "tab": "settings",
             "page": page,
-            "reachable": clients.reachable(rows).count(),
             "overlap_until": bool(settings.previous_clients(clock.now())) and settings.previous_until,
         },
     )

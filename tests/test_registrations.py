@@ -227,6 +227,8 @@ def test_the_client_id_of_before_brings_them_back(rows, rotating, owner):
 def test_one_that_brought_its_own_client_is_no_earlier_one(rows, owner):
     Installation.objects.filter(pk=rows[0].pk).update(stored={"client_id": {"at": "", "by": ""}})
     CredentialVersion.objects.filter(installation=rows[0]).update(client_digest="its own")
+    # As connecting writes it.
+    Installation.objects.filter(pk=rows[0].pk).update(client_digest="")
     page = ask(owner)
     assert "2 installations must be authorised again" in page
     confirm(owner, page)
@@ -241,7 +243,7 @@ def test_all_with_an_address_get_a_link_and_nobody_gets_two(rows, owner, account
     for link in rows[1].setuplink_set.all():
         link.revoke()
     page = confirm(owner, ask(owner))
-    assert "Send a link to all 2 with an address" in page
+    assert "Send a link to all with an address" in page
     assert "No address known" in page
     for _ in range(2):
         owner.client.post(CONSENTS)
@@ -252,15 +254,14 @@ def test_all_with_an_address_get_a_link_and_nobody_gets_two(rows, owner, account
     ]
     sent = Event.objects.filter(kind="setup_link.issued", subject_id=rows[0].pk).get()
     assert sent.actor == owner.user.email
-    assert "Send a link to" not in owner.client.get(CONSENTS).content.decode()
+    assert owner.client.get(CONSENTS).content.decode().count("No address known") == 1
 
 
 def test_a_link_that_a_killed_worker_sent_is_not_sent_again(rows, owner, account):
     Account.objects.filter(pk=account.pk).update(email="shop@harbor.example")
     confirm(owner, ask(owner))
     owner.client.post(CONSENTS)
-    job = Job.objects.filter(kind="send_link").first()
-    links.send(Installation.objects.get(pk=job.subject_id), owner.principal, email="shop@harbor.example")
+    links.send(rows[0], owner.principal, email="shop@harbor.example")
     mail.outbox.clear()
     work()
     assert len(mail.outbox) == 2

@@ -23,10 +23,6 @@ class CredentialVersion(PartnerOwned):
     client_digest = models.CharField(max_length=64, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    class Meta:
-        # How many live by one OAuth client, and which do not.
-        indexes = [models.Index(fields=["partner", "client_digest"], name="version_by_client")]
-
     def __str__(self) -> str:
         return f"version of {self.created_at:%Y-%m-%d %H:%M}"
 

@@ -97,6 +97,8 @@ class Installation(PartnerOwned, StoredValues):
     auth_method = models.CharField(max_length=50, blank=True)
     # Found after authentication: {"host": "example.retail.heartland.us"}
     discovered = models.JSONField(default=dict)
+    # Names the partner's OAuth client that its access was given to; "" where there is none, or its own.
+    client_digest = models.CharField(max_length=64, blank=True, editable=False)
     external_account_id = models.CharField(max_length=253, blank=True)
     external_account_name = models.CharField(max_length=200, blank=True)
     connected_by = models.CharField(max_length=254, blank=True)
@@ -141,6 +143,12 @@ class Installation(PartnerOwned, StoredValues):
                 fields=["partner", "connector", "external_account_id"],
                 name="installation_by_external",
                 condition=~models.Q(external_account_id=""),
+            ),
+            # How many live by one OAuth client of the partner, and which do not, in the order of their list.
+            models.Index(
+                fields=["partner", "connector", "client_digest", "id", "auth_method", "is_tryout"],
+                name="installation_by_client",
+                condition=~models.Q(client_digest=""),
             ),
             # Narrow, for counting what a search finds.
             models.Index(
@@ -230,8 +238,8 @@ class Installation(PartnerOwned, StoredValues):
             self.setup_set.all().delete()
             self.setuplink_set.filter(revoked_at=None, completed_at=None).update(revoked_at=timezone.now())
             row.values, row.stored = None, {}
-            row.status, row.problem = Status.DISCONNECTED, ""
-            row.save(update_fields=["values", "stored", "status", "problem"])
+            row.status, row.problem, row.client_digest = Status.DISCONNECTED, "", ""
+            row.save(update_fields=["values", "stored", "status", "problem", "client_digest"])
 
     def remove(self) -> None:
         """Delete the installation with all that it holds."""
