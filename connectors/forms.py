@@ -4,6 +4,7 @@ import json
 import re
 import zoneinfo
 from collections.abc import Iterable
+from datetime import date, timedelta
 from typing import Any
 
 from django import forms
@@ -174,6 +175,10 @@ class PropertiesForm(forms.Form):
 class SettingsForm(PropertiesForm):
     """The Settings tab: the properties a partner may store, and what stands under Advanced."""
 
+    # How many days the OAuth client that is replaced counts on.
+    OVERLAPS = [("7", "7 days"), ("1", "1 day"), ("30", "30 days"), ("0", "Not at all")]
+    ABOUT_THE_SECRET = ("overlap_days", "counts_until")
+
     def __init__(self, *args, manifest: Manifest, settings, **kwargs):
         super().__init__(
             *args,
@@ -183,6 +188,9 @@ class SettingsForm(PropertiesForm):
             everything_optional=True,
             **kwargs,
         )
+        self.client = manifest.client_properties
+        if any(manifest.property_named(name).is_secret for name in self.client):
+            self._add_secret_fields(settings)
         self.scoped = manifest.scoped_method
         if self.scoped:
             self.default_scopes = self.scoped.scope_separator.join(self.scoped.default_scopes)
@@ -206,6 +214,45 @@ class SettingsForm(PropertiesForm):
                 help_text="None checked: all are offered.",
             )
 
+    def _add_secret_fields(self, settings) -> None:
+        self.expires_on = settings.secret_expires_on
+        self.fields["counts_until"] = forms.DateField(
+            label="The secret counts until",
+            required=False,
+            initial=self.expires_on,
+            widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d"),
+            help_text="Some applications end a client secret on a certain day, which their own page for "
+            "developers shows. Enter that day and we tell you ahead. Blank: it does not end.",
+        )
+        if self.client & settings.stored.keys():
+            self.fields["overlap_days"] = forms.ChoiceField(
+                label="When you replace the Client ID or secret, what is stored now counts on for",
+                required=False,
+                choices=self.OVERLAPS,
+                initial="7",
+                help_text="So that nothing stops while the application does not know the new one yet, or "
+                "while customers authorise a new Client ID. Choose “Not at all” where it has leaked.",
+            )
+
+    def clean_counts_until(self) -> date | None:
+        entered = self.cleaned_data["counts_until"]
+        if entered and entered != self.expires_on and entered < date.today():
+            raise ValidationError("This day is past.")
+        return entered
+
+    def clean(self) -> dict[str, Any]:
+        """The day on which the secret before ends says nothing of the new one."""
+        cleaned = super().clean()
+        if cleaned.get("counts_until") and cleaned["counts_until"] == self.expires_on:
+            entered = (name for name in self.client if cleaned.get(name) and self.fields[name].prop.is_secret)
+            if any(cleaned[name] != self.values.get(name) for name in entered if name in self.values):
+                cleaned["counts_until"] = None
+        return cleaned
+
+    @property
+    def overlap(self) -> timedelta:
+        return timedelta(days=int(self.cleaned_data.get("overlap_days") or 7))
+
     def clean_scopes(self) -> str:
         scopes = self.cleaned_data["scopes"].replace(",", " ").split()
         for scope in scopes:
@@ -224,12 +271,22 @@ class SettingsForm(PropertiesForm):
         return [] if len(chosen) == len(self.fields["auth_methods"].choices) else chosen
 
     def advanced(self) -> dict[str, Any]:
-        return {name: self.cleaned_data[name] for name in ("scopes", "auth_methods") if name in self.fields}
+        columns = {
+            "scopes": "scopes",
+            "auth_methods": "auth_methods",
+            "counts_until": "secret_expires_on",
+        }
+        return {columns[name]: self.cleaned_data[name] for name in columns if name in self.fields}
 
     @property
     def property_fields(self):
         return [self[name] for name, field in self.fields.items() if isinstance(field, PropertyField)]
 
     @property
+    def secret_fields(self):
+        return [self[name] for name in self.ABOUT_THE_SECRET if name in self.fields]
+
+    @property
     def advanced_fields(self):
-        return [self[name] for name, field in self.fields.items() if not isinstance(field, PropertyField)]
+        mine = (name for name, field in self.fields.items() if not isinstance(field, PropertyField))
+        return [self[name] for name in mine if name not in self.ABOUT_THE_SECRET]

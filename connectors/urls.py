@@ -6,12 +6,6 @@ from connectors.authoring import views as authoring
 urlpatterns = [
     path("connectors/library/", views.library, name="library"),
     path("connectors/library/<slug:slug>/", views.overview, name="connector"),
-    path("connectors/library/<slug:slug>/settings/", views.settings_tab, name="connector-settings"),
-    path(
-        "connectors/library/<slug:slug>/settings/<slug:name>/remove/",
-        views.remove_value,
-        name="connector-remove-value",
-    ),
     path("connectors/library/<slug:slug>/guide/", views.guide_tab, name="connector-guide"),
     path("connectors/library/<slug:slug>/definition/", authoring.definition, name="connector-definition"),
     path("connectors/library/<slug:slug>/discard/", authoring.discard, name="connector-discard"),

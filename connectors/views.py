@@ -1,15 +1,13 @@
 """The Application Connector Library and an entry's tabs."""
 
-from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.utils.text import slugify
 from django.views.decorators.cache import cache_control
-from django.views.decorators.http import require_GET, require_http_methods, require_safe
+from django.views.decorators.http import require_GET, require_safe
 
 from connectors import catalogue, registry, releases
-from connectors.forms import SettingsForm
 from connectors.manifest import json_schema
 from connectors.models import ConnectorSettings, completeness
 from console.paging import asked_for
@@ -18,13 +16,13 @@ from console.tenancy import partner_member
 PAGE_SIZE = 50
 
 
-def _entry(request: HttpRequest, slug: str) -> catalogue.Entry:
+def entry_of(request: HttpRequest, slug: str) -> catalogue.Entry:
     if found := catalogue.entry(request.principal, slug):
         return found
     raise Http404(f"no connector {slug}")
 
 
-def _settings(request: HttpRequest, connector: registry.Connector) -> ConnectorSettings:
+def settings_of(request: HttpRequest, connector: registry.Connector) -> ConnectorSettings:
     """The partner's row, or an unsaved one: looking at a page stores nothing."""
     visible = ConnectorSettings.objects.visible_to(request.principal)
     return visible.for_connector(request.principal.partner_id, connector.slug)
@@ -70,9 +68,9 @@ def library(request: HttpRequest) -> HttpResponse:
 @require_safe
 @partner_member
 def overview(request: HttpRequest, slug: str) -> HttpResponse:
-    entry = _entry(request, slug)
+    entry = entry_of(request, slug)
     connector = entry.connector
-    settings = _settings(request, connector)
+    settings = settings_of(request, connector)
     return render(
         request,
         "connectors/overview.html",
@@ -90,74 +88,12 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
     )
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
-@partner_member
-def settings_tab(request: HttpRequest, slug: str) -> HttpResponse:
-    entry = _entry(request, slug)
-    connector = entry.connector
-    settings = _settings(request, connector)
-    form = SettingsForm(
-        request.POST if request.method == "POST" else None, manifest=connector.manifest, settings=settings
-    )
-    if request.method == "POST" and form.is_valid():
-        changed = settings.change(request.principal, form.changes(), **form.advanced())
-        said = f"The settings of {connector.name} were saved." if changed else "Nothing was changed."
-        messages.success(request, said)
-        return redirect("connector-settings", slug)
-    # Only what the fields lead to; the whole guide has a tab of its own.
-    anchors = {anchor for prop in connector.manifest.partner_properties for anchor in prop.help_anchors}
-    sections = [
-        (section, section.render(redirect_uri=settings.redirect_uri, partner=request.partner.name))
-        for section in connector.guide.half("partner")
-        if section.anchor in anchors
-    ]
-    return render(
-        request,
-        "connectors/settings.html",
-        {
-            "connector": connector,
-            "custom": entry.custom,
-            "settings": settings,
-            "form": form,
-            "sections": sections,
-            "tab": "settings",
-        },
-        status=422 if form.errors else 200,
-    )
-
-
-@require_http_methods(["GET", "HEAD", "POST"])
-@partner_member
-def remove_value(request: HttpRequest, slug: str, name: str) -> HttpResponse:
-    entry = _entry(request, slug)
-    connector = entry.connector
-    settings = _settings(request, connector)
-    if name not in settings.stored:
-        raise Http404(f"nothing stored as {name}")
-    label = connector.manifest.property_named(name).label
-    if request.method == "POST":
-        settings.change(request.principal, {name: None})
-        messages.success(request, f"The {label} was removed. It is now asked for at every installation.")
-        return redirect("connector-settings", slug)
-    return render(
-        request,
-        "connectors/remove_value.html",
-        {
-            "connector": connector,
-            "custom": entry.custom,
-            "label": label,
-            "stored": settings.stored[name],
-            "tab": "settings",
-        },
-    )
-
-
 @require_safe
 @partner_member
 def guide_tab(request: HttpRequest, slug: str) -> HttpResponse:
-    entry = _entry(request, slug)
+    entry = entry_of(request, slug)
     connector = entry.connector
-    settings = _settings(request, connector)
+    settings = settings_of(request, connector)
     values = {"redirect_uri": settings.redirect_uri, "partner": request.partner.name}
     halves = [
         (

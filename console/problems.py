@@ -239,8 +239,8 @@ PROBLEMS = {
     ),
     "installation_disabled": Problem(
         "This installation is switched off",
-        "Support switched it off. What is stored is kept.",
-        OPERATOR,
+        "It was switched off by {partner} or by support. What is stored is kept.",
+        PARTNER,
         status=409,
     ),
     "stored_value_unreadable": Problem(

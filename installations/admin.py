@@ -2,7 +2,7 @@ from django.contrib import admin, messages
 
 from console.admin import ReadOnly, staff
 from console.models import Event
-from installations import links
+from installations import ending, links
 from installations.models import (
     Alert,
     AuthorizationRequest,
@@ -74,6 +74,13 @@ class Installations(admin.ModelAdmin):
     @admin.action(description="Enable the selected installations", permissions=["change"])
     def enable(self, request, installations):
         self._set_disabled(request, installations, False)
+
+    def delete_model(self, request, obj):
+        ending.remove(obj, staff(request, obj.partner_id))
+
+    def delete_queryset(self, request, queryset):
+        for row in queryset:
+            self.delete_model(request, row)
 
     def _set_disabled(self, request, installations, disabled):
         what = "disabled" if disabled else "enabled"

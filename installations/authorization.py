@@ -8,7 +8,7 @@ registration, and taken by exactly one request.
 import logging
 import re
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -18,12 +18,12 @@ from django.utils import timezone
 
 from connectors.manifest import Manifest
 from connectors.models import ConnectorSettings, redirect_uri
-from console import crypto, http
+from console import clock, crypto, http
 from console.models import Event
 from console.problems import PROBLEMS, ProblemError, hide
 from console.tenancy import Principal
 from installations import answers, connecting, standing
-from installations.auth import INTERACTIVE, TokenError
+from installations.auth import INTERACTIVE, Token, TokenError
 from installations.connecting import ChoiceNeeded
 from installations.models import AuthorizationRequest, Setup, SetupLink
 from installations.values import BadValue, fill_scopes, resolve
@@ -58,6 +58,26 @@ def registration(manifest: Manifest, partner: ConnectorSettings, setup: Setup) -
 def _grant(manifest: Manifest, setup: Setup, client: Registration):
     method = manifest.method(setup.auth_method)
     return INTERACTIVE[method.type](method, client.values, redirect_uri=client.redirect_uri)
+
+
+def _exchange(
+    manifest: Manifest, partner: ConnectorSettings, setup: Setup, client: Registration, sent: dict
+) -> Token:
+    """The token for a code; where the partner's new secret is refused, with the one before, if that counts.
+
+    A client that is refused has not used the code up (RFC 6749, section 5.2). Raises TokenError.
+    """
+    try:
+        return _grant(manifest, setup, client).obtain(**sent)
+    except TokenError as error:
+        before = partner.previous_clients(clock.now()) if client.id == partner.id else []
+        candidates = [replace(client, values={**client.values, **values}) for values in before]
+        method = manifest.method(setup.auth_method)
+        named = standing.client_digest(method, client.values)
+        for other in candidates if error.code == "invalid_client" else ():
+            if standing.client_digest(method, other.values) == named:
+                return _grant(manifest, setup, other).obtain(**sent)
+        raise
 
 
 def cookie_name(request_id: UUID) -> str:
@@ -157,9 +177,8 @@ def answer(request: HttpRequest, registration_id: UUID) -> AuthorizationRequest:
         answers.check(request, method)
         if client.id != registration_id:
             raise ProblemError("attempt_revoked", words="the client registration changed in the meantime")
-        token = _grant(manifest, setup, client).obtain(
-            code=code, wanted=standing.wanted(manifest), **verifier
-        )
+        sent = {"code": code, "wanted": standing.wanted(manifest), **verifier}
+        token = _exchange(manifest, partner, setup, client, sent)
         said = {prop.callback: answers.single(request, prop.callback, 500) for prop in manifest.properties}
         setup.found = connecting.found_with(manifest, method.key, token, said)
         connecting.connect(manifest, partner, setup, token, principal, row.setup_link)

@@ -15,10 +15,10 @@ UP_TO_PEOPLE = tokens.ENDED | {
     "renewal_unknown",
     "credential_expired",
     "credential_rejected",
-    "installation_disabled",
-    "partner_disabled",
     "connector_gone",
 }
+# Of these nobody is to blame, and one day they are over.
+SWITCHED_OFF = {"installation_disabled", "partner_disabled"}
 
 
 def _again(error: ProblemError) -> Again:
@@ -34,6 +34,9 @@ def renew(claim: Claim) -> None:
     except ProblemError as error:
         if error.code in UP_TO_PEOPLE:
             return
+        if error.code in SWITCHED_OFF:
+            with claim.finish(clock.now() + timedelta(hours=1)):
+                return
         raise _again(error) from error
     row = tokens.read(claim.subject_id)
     method = found.installation.definition.manifest.method(found.installation.auth_method)
@@ -60,7 +63,7 @@ def check(claim: Claim) -> None:
         if not row.disabled_at and row.partner.is_active:
             health.check(row)
     except ProblemError as error:
-        if error.code not in UP_TO_PEOPLE and error.code not in health.BLAMES and claim.job.attempts < 5:
+        if error.code not in UP_TO_PEOPLE | SWITCHED_OFF | set(health.BLAMES) and claim.job.attempts < 5:
             raise _again(error) from error
     with claim.finish(health.next_check(connector.manifest, clock.now())):
         pass

@@ -14,7 +14,7 @@ from console import clock, jobs
 from console.models import Event
 from console.problems import ProblemError
 from console.tenancy import Principal
-from installations import health, standing, verification
+from installations import ending, health, standing, verification
 from installations.auth import DIRECT, STATIC, Static, Token, TokenError
 from installations.models import Credential, CredentialVersion, Installation, Setup, SetupLink, Status
 from installations.values import BadValue, fill_scopes, resolve
@@ -234,6 +234,17 @@ def _keep(setup: Setup, token: Token, *, address_needed: bool) -> None:
     setup.save(update_fields=["auth_method", "token", "found", "address_needed", "values", "stored"])
 
 
+def _end_what_is_left(row: Installation, manifest: Manifest, auth_method: str, *, another: bool) -> None:
+    """Let the grant of the last time be ended at the provider, where that cannot touch the new one.
+
+    Consent that was given anew for the same account is often the same grant there: Google's revocation ends
+    all that the account gave this client, the new token with the old. So the old one is left to itself.
+    """
+    old = Credential.objects.select_related("current").filter(installation=row).first()
+    if old and row.definition and (another or not manifest.method(auth_method).is_oauth):
+        ending.end(row, old, row.external_account_id if another else "")
+
+
 def _finish(
     manifest: Manifest,
     setup: Setup,
@@ -268,6 +279,7 @@ def _finish(
                 words=f"expected {row.external_account_name} ({row.external_account_id}), "
                 f"found {identity.account_name} ({identity.account_id})",
             )
+        _end_what_is_left(row, manifest, auth_method, another=another)
         version = CredentialVersion.objects.create(
             partner_id=row.partner_id, installation=row, **standing.version_fields(method, token, known)
         )
@@ -285,6 +297,7 @@ def _finish(
         row.values, row.stored = setup.values, setup.stored
         row.release_id = setup.release_id
         row.auth_method, row.discovered = auth_method, {**found, **identity.discovered}
+        row.client_digest = "" if standing.has_own_client(row) else version.client_digest
         row.external_account_id, row.external_account_name = identity.account_id, identity.account_name
         row.status, row.problem = Status.CONNECTED, ""
         row.connected_by, row.connected_at, row.last_worked_at = principal.actor, now, now

@@ -21,7 +21,7 @@ from connectors.models import ConnectorSettings
 from console import clock, jobs
 from console.clock import Now
 from console.problems import ProblemError
-from installations import alerts, attention, circuits, spool, standing
+from installations import alerts, attention, circuits, ending, spool, standing
 from installations.auth import Token, TokenError, following
 from installations.auth import renew as ask
 from installations.auth.token_response import parse
@@ -126,6 +126,7 @@ def renew(held: Held) -> Credential:
         try:
             _write_until_it_is_written(held, token)
         except Superseded:
+            _let_go(held, token)
             # Should the one that took over get nothing, then this is the truth.
             replay(held.row.pk)
             raise
@@ -136,6 +137,17 @@ def renew(held: Held) -> Credential:
     return _again(held)
 
 
+def _let_go(held: Held, token: Token) -> None:
+    """What came for a credential that was destroyed meanwhile, or replaced by a new consent, is not kept."""
+    same = Credential.objects.filter(pk=held.row.pk)
+    if same.filter(current_id=held.row.current_id).exists():
+        return
+    if not same.exists():
+        with transaction.atomic():
+            ending.end_token(held.row.installation, token, held.row.installation.external_account_id)
+    spool.forget(held.row.pk, held.lease)
+
+
 def _again(held: Held) -> Credential:
     rows = Credential.objects.select_related("current", "installation__partner").annotate(clock=Now())
     return rows.get(pk=held.row.pk)
@@ -144,11 +156,8 @@ def _again(held: Held) -> Credential:
 def _ask(held: Held, settings: ConnectorSettings) -> Token:
     """With the partner's values; where its new secret is refused, with the one before, while that counts."""
     token = Token.from_json(held.row.current.token)
-    candidates: list[dict[str, str]] = [{}]
-    if settings.previous and settings.previous_until and settings.previous_until > held.row.clock:
-        candidates.append(settings.previous)
-    for number, instead in enumerate(candidates, start=1):
-        values = standing.values_of(held.row.installation, settings, token, instead=instead)
+    candidates = _candidates(held, settings, token)
+    for number, values in enumerate(candidates, start=1):
         scopes = fill_scopes(settings.scopes_for(held.method), values)
         wanted = standing.wanted(held.manifest)
         try:
@@ -156,7 +165,26 @@ def _ask(held: Held, settings: ConnectorSettings) -> Token:
         except TokenError as error:
             if error.code != "invalid_client" or number == len(candidates):
                 raise
-    raise AssertionError("there is always a candidate")
+    raise TokenError("invalid_grant", "it was given to an earlier Client ID")
+
+
+def _candidates(held: Held, settings: ConnectorSettings, token: Token) -> list[dict[str, str]]:
+    """The values to ask with, in turn: today's, then those before, while they count.
+
+    A refresh token belongs to its client (RFC 6749, section 10.4): no other one is asked with it.
+    """
+    version, found = held.row.current, []
+    for instead in ({}, *settings.previous_clients(held.row.clock)):
+        values = standing.values_of(held.row.installation, settings, token, instead=instead)
+        is_its_own = standing.client_digest(held.method, values) == version.client_digest
+        if values not in found and (is_its_own or not _is_bound(held)):
+            found.append(values)
+    return found
+
+
+def _is_bound(held: Held) -> bool:
+    """Whether its token is of use to the client alone that it was given to, and we know which."""
+    return held.method.is_interactive and bool(held.row.current.client_digest)
 
 
 def _keep(held: Held, status: int, body: bytes, requested_at: datetime) -> None:
@@ -196,7 +224,8 @@ def _write(held: Held, token: Token) -> None:
         version = CredentialVersion.objects.create(
             partner_id=row.partner_id,
             installation=row,
-            **standing.version_fields(held.method, token, values),
+            **standing.version_fields(held.method, token, values)
+            | ({"client_digest": held.row.current.client_digest} if _is_bound(held) else {}),
         )
         taken = held.mine.update(
             current=version,

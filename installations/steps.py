@@ -93,10 +93,13 @@ def problem(request: HttpRequest, walk: Walk, error: ProblemError) -> HttpRespon
     return redirect(walk.url(f"problem-{request.reference}"))
 
 
+ABOUT_A_SETUP = ("setup.problem", "consent.refused")
+
+
 def problem_shown(request: HttpRequest, walk: Walk, reference: str) -> HttpResponse:
-    event = get_object_or_404(
-        Event.objects.visible_to(walk.principal).filter(subject_id=walk.installation.pk), reference=reference
-    )
+    mine = Event.objects.visible_to(walk.principal).filter(subject_id=walk.installation.pk)
+    # One request may leave several lines, and these alone are about a setup.
+    event = get_object_or_404(mine.filter(kind__in=ABOUT_A_SETUP), reference=reference)
     code = event.details.get("code", "")
     if code not in PROBLEMS:
         raise Http404(f"no problem {code}")

@@ -81,6 +81,8 @@ def read(installation_id: UUID) -> Credential | None:
 
 
 def _of(row: Credential) -> Usable:
+    # It may have been switched off while somebody renewed it.
+    _refuse(row)
     return Usable(Token.from_json(row.current.token), row.current, row.installation)
 
 
@@ -148,7 +150,7 @@ def _single_flight(row: Credential, method: AuthMethod) -> Usable:
         try:
             return flight.result(timeout=PATIENCE_SECONDS)
         except TimeoutError:
-            return _while_it_lives(row, _late())
+            return _while_it_lives(_read(row.installation_id), _late())
     try:
         found = _lead_or_follow(row, method)
     except BaseException as error:

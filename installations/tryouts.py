@@ -9,7 +9,7 @@ from connectors import catalogue, releases
 from connectors.models import ConnectorSettings, CustomConnector
 from console.models import Account, Event
 from console.tenancy import partner_member
-from installations import connecting
+from installations import connecting, ending
 from installations.models import Installation, Setup
 
 ACCOUNT = {"external_id": "try-outs", "name": "Try-outs"}
@@ -57,7 +57,7 @@ def delete_connector(request: HttpRequest, slug: str) -> HttpResponse:
     if request.method == "POST" and not customers:
         name = custom.draft.name
         for row in installed:
-            row.remove()
+            ending.remove(row, request.principal)
         ConnectorSettings.objects.visible_to(request.principal).filter(connector=slug).delete()
         Event.objects.record(
             "connector.deleted", request.principal, f"The connector {name} was deleted", subject=custom

@@ -1,7 +1,7 @@
 from django.urls import path, re_path, register_converter
 from django.urls.converters import StringConverter
 
-from installations import callback, entrances, steps, tryouts, views
+from installations import callback, entrances, registrations, steps, tryouts, views
 from installations.notices import views as notices
 
 
@@ -27,6 +27,8 @@ urlpatterns = [
     path(
         "installations/<uuid:installation_id>/disconnect/", views.disconnect, name="installation-disconnect"
     ),
+    path("installations/<uuid:installation_id>/disable/", views.disable, name="installation-disable"),
+    path("installations/<uuid:installation_id>/enable/", views.enable, name="installation-enable"),
     path("installations/<uuid:installation_id>/delete/", views.delete, name="installation-delete"),
     path("installations/<uuid:installation_id>/links/", views.send_link, name="installation-link"),
     path(
@@ -57,6 +59,23 @@ urlpatterns = [
     path("alerts/", notices.alerts, name="alerts"),
     path("notices/", notices.notices, name="notices"),
     path("notices/<uuid:notice_id>/", notices.notice, name="notice"),
+    path("connectors/library/<slug:slug>/settings/", registrations.settings_tab, name="connector-settings"),
+    path(
+        "connectors/library/<slug:slug>/settings/overlap/",
+        registrations.end_overlap,
+        name="connector-overlap-end",
+    ),
+    path(
+        "connectors/library/<slug:slug>/settings/<slug:name>/remove/",
+        registrations.remove_value,
+        name="connector-remove-value",
+    ),
+    path("connectors/library/<slug:slug>/consents/", registrations.consents, name="connector-consents"),
+    path(
+        "connectors/library/<slug:slug>/disconnect/",
+        registrations.disconnect_all,
+        name="connector-disconnect-all",
+    ),
     path("connectors/library/<slug:slug>/try/", tryouts.try_out, name="connector-try"),
     path("connectors/library/<slug:slug>/delete/", tryouts.delete_connector, name="connector-delete"),
     # Tokens are 43 characters of base64url; anything else is answered alike, by the same view.

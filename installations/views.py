@@ -19,9 +19,10 @@ from console.models import Account, Event
 from console.paging import LongPaginator, asked_for
 from console.problems import PROBLEMS, ProblemError, problem_page
 from console.tenancy import partner_member
-from installations import connecting, health, links, upgrading
+from installations import connecting, ending, health, links, upgrading
+from installations.ending import name_of
 from installations.forms import InstallationForm, ReauthoriseForm, SetupLinkForm
-from installations.models import Installation, SetupLink, Status
+from installations.models import Installation, Revocation, SetupLink, Status
 
 PAGE_SIZE = 50
 SEARCH_LIMIT = 1000
@@ -30,12 +31,6 @@ SEARCH_LIMIT = 1000
 def _installation(request: HttpRequest, installation_id: UUID) -> Installation:
     rows = Installation.objects.visible_to(request.principal).select_related("account", "partner")
     return get_object_or_404(rows, pk=installation_id)
-
-
-def name_of(installation: Installation) -> str:
-    """The connector's name, as people say it."""
-    connector = installation.definition
-    return connector.name if connector else installation.connector
 
 
 def named(rows: Iterable[Installation]) -> list[Installation]:
@@ -102,6 +97,9 @@ def installation(request: HttpRequest, installation_id: UUID) -> HttpResponse:
             "reason": problem and (problem.title.format(**names), problem.what.format(**names)),
             "method": row.definition and row.auth_method and row.definition.manifest.method(row.auth_method),
             "open_setup": row.open_setup(),
+            "ending": Revocation.objects.visible_to(request.principal)
+            .filter(installation_id=row.pk)
+            .exists(),
             "links": SetupLink.objects.visible_to(request.principal).filter(installation=row)[:20],
             "events": Event.objects.visible_to(request.principal).filter(subject_id=row.pk)[:20],
         },
@@ -273,20 +271,39 @@ def reauthorise(request: HttpRequest, installation_id: UUID) -> HttpResponse:
     )
 
 
+@require_POST
+@partner_member
+def disable(request: HttpRequest, installation_id: UUID) -> HttpResponse:
+    """It is not used any more until it is switched on again; what is stored is kept."""
+    row = _installation(request, installation_id)
+    if row.set_disabled(True, by_support=False):
+        Event.objects.record("installation.disabled", request.principal, "It was switched off", subject=row)
+        messages.success(request, "Switched off. Nothing uses it until you switch it on again.")
+    return redirect("installation", row.pk)
+
+
+@require_POST
+@partner_member
+def enable(request: HttpRequest, installation_id: UUID) -> HttpResponse:
+    row = _installation(request, installation_id)
+    if row.set_disabled(False, by_support=False):
+        Event.objects.record("installation.enabled", request.principal, "It was switched on", subject=row)
+        messages.success(request, "Switched on.")
+    elif row.disabled_at:
+        messages.error(request, "Support switched it off, and only support can switch it on again.")
+    return redirect("installation", row.pk)
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
 @partner_member
 def disconnect(request: HttpRequest, installation_id: UUID) -> HttpResponse:
     row = _installation(request, installation_id)
-    connector = row.definition
     if request.method == "POST":
-        row.disconnect()
-        Event.objects.record(
-            "installation.disconnected", request.principal, "It was disconnected", subject=row
-        )
-        note = connector.manifest.disconnect_note if connector else ""
-        messages.success(request, f"Disconnected. Its credential was destroyed here. {note}")
+        told = ending.disconnect(row, request.principal)
+        messages.success(request, f"Disconnected. Its credential was destroyed here. {told}")
         return redirect("installation", row.pk)
-    return render(request, "installations/disconnect.html", {"installation": row, "connector": connector})
+    context = {"installation": row, "connector": row.definition, "asks": ending.can_ask(row)}
+    return render(request, "installations/disconnect.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -294,16 +311,11 @@ def disconnect(request: HttpRequest, installation_id: UUID) -> HttpResponse:
 def delete(request: HttpRequest, installation_id: UUID) -> HttpResponse:
     row = _installation(request, installation_id)
     if request.method == "POST":
-        row.remove()
-        Event.objects.record(
-            "installation.deleted",
-            request.principal,
-            f"{name_of(row)} of {row.account} was deleted"[:300],
-            subject=installation_id,
-        )
-        messages.success(request, "The installation was deleted, and its credential with it.")
+        told = ending.remove(row, request.principal)
+        messages.success(request, f"The installation was deleted, and its credential with it. {told}")
         return redirect("installations")
-    return render(request, "installations/delete.html", {"installation": row, "connector": row.definition})
+    context = {"installation": row, "connector": row.definition, "asks": ending.can_ask(row)}
+    return render(request, "installations/delete.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -95,6 +95,7 @@ def connected(
                 connector.manifest.method(method), token, {"client_id": CLIENT[0], "client_secret": ""}
             ),
         )
+        Installation.objects.filter(pk=row.pk).update(client_digest=version.client_digest)
         # Obtained an hour ago.
         CredentialVersion.objects.filter(pk=version.pk).update(created_at=at - timedelta(hours=1))
         Credential.objects.create(partner=account.partner, installation=row, current=version)

@@ -194,6 +194,12 @@ class Manifest(Part):
         return {prop.name for prop in self.partner_properties} & names_in(*templates)
 
     @property
+    def client_properties(self) -> set[str]:
+        """The partner's properties that make its OAuth client, whichever way leads through it."""
+        oauth = (method.key for method in self.auth_methods if method.is_oauth)
+        return set().union(*(self.client_registration(key) for key in oauth))
+
+    @property
     def scoped_method(self) -> AuthMethod | None:
         """The auth method whose scopes a partner can change: the first that asks for some."""
         return next((method for method in self.auth_methods if getattr(method, "default_scopes", ())), None)

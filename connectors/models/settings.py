@@ -1,6 +1,8 @@
 """What a partner stores for a connector, for all its installations."""
 
 import uuid
+from collections.abc import Collection
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -11,6 +13,7 @@ from django.utils import timezone
 from connectors import registry
 from connectors.manifest import AuthMethod, Manifest
 from connectors.models.custom import CustomConnector
+from console import clock
 from console.models import Event
 from console.sealed import SealedField
 from console.tenancy import PartnerOwned, Principal, TenantQuerySet
@@ -68,7 +71,8 @@ class ConnectorSettings(PartnerOwned, StoredValues):
     auth_methods = models.JSONField(default=list, blank=True)
     # When the provider's own console says that the client secret ends.
     secret_expires_on = models.DateField(null=True, blank=True)
-    # The secrets that were replaced last, tried where the new ones are refused: {"client_secret": "…"}
+    # The OAuth clients that were replaced last, the latest first, which still count until then:
+    # [{"client_id": "…", "client_secret": "…"}]
     previous = SealedField(null=True)
     previous_until = models.DateTimeField(null=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -100,8 +104,19 @@ class ConnectorSettings(PartnerOwned, StoredValues):
         own = CustomConnector.objects.filter(partner_id=self.partner_id, slug=self.connector).first()
         return own.draft.name if own else self.connector
 
-    def change(self, principal: Principal, values: dict[str, Any], **fields: Any) -> bool:
-        """Store or remove (None) values and set the other fields, as one change; False if there was none."""
+    def change(
+        self,
+        principal: Principal,
+        values: dict[str, Any],
+        *,
+        client: Collection[str] = (),
+        overlap: timedelta = timedelta(0),
+        **fields: Any,
+    ) -> bool:
+        """Store or remove (None) values and set the other fields, as one change; False if there was none.
+
+        `client` are the properties that make the OAuth client: what they were counts on for `overlap`.
+        """
         with transaction.atomic():
             ConnectorSettings.objects.get_or_create(
                 pk=self.pk, defaults={"partner_id": self.partner_id, "connector": self.connector}
@@ -112,6 +127,7 @@ class ConnectorSettings(PartnerOwned, StoredValues):
             changed = sorted(name for name, value in fields.items() if getattr(row, name) != value)
             for name in changed:
                 setattr(row, name, fields[name])
+            row._replace_client(before, client, overlap)
             row.save()
             # By name alone: what did change, not what was sent along.
             after = row.values or {}
@@ -127,6 +143,40 @@ class ConnectorSettings(PartnerOwned, StoredValues):
                 stored=kept,
                 removed=removed,
                 fields=changed,
+            )
+        return True
+
+    def _replace_client(self, before: dict[str, Any], client: Collection[str], overlap: timedelta) -> None:
+        """Let the client that was stored before count on, where another one took its place. Saves nothing."""
+        now = self.values or {}
+        old = {name: before[name] for name in client if name in before}
+        if all(now.get(name) == before.get(name) for name in client):
+            return
+        if not overlap or not old or not old.keys() <= now.keys():
+            self.previous, self.previous_until = None, None
+            return
+        # Two of them: a mistake that is mended at once does not cost the one that worked.
+        kept = self.previous_clients(clock.now())
+        self.previous, self.previous_until = [old, *kept][:2], clock.now() + overlap
+
+    def previous_clients(self, at: datetime) -> list[dict[str, str]]:
+        """The OAuth clients before today's that still count."""
+        counts = self.previous_until and self.previous_until > at
+        return list(self.previous or []) if counts else []
+
+    def end_overlap(self, principal: Principal) -> bool:
+        """Let the client before count no more; False where none did."""
+        with transaction.atomic():
+            row = ConnectorSettings.objects.select_for_update().filter(pk=self.pk).first()
+            if row is None or row.previous_until is None:
+                return False
+            row.previous, row.previous_until = None, None
+            row.save(update_fields=["previous", "previous_until"])
+            Event.objects.record(
+                "connector_settings.overlap_ended",
+                principal,
+                f"The values of {self._name} before today's no longer count",
+                subject=row,
             )
         return True
 

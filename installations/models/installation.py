@@ -9,6 +9,7 @@ from django.utils import timezone
 from connectors import catalogue, releases
 from connectors.models import StoredValues
 from connectors.registry import Connector
+from console import jobs
 from console.models import Account
 from console.tenancy import PartnerOwned, Principal, TenantQuerySet
 from installations.auth.token import Token
@@ -91,9 +92,13 @@ class Installation(PartnerOwned, StoredValues):
     # A code of console.problems, for the states that have a reason.
     problem = models.CharField(max_length=50, blank=True)
     disabled_at = models.DateTimeField(null=True, blank=True)
+    # What support has switched off only support switches on again.
+    disabled_by_support = models.BooleanField(default=False, editable=False)
     auth_method = models.CharField(max_length=50, blank=True)
     # Found after authentication: {"host": "example.retail.heartland.us"}
     discovered = models.JSONField(default=dict)
+    # Names the partner's OAuth client that its access was given to; "" where there is none, or its own.
+    client_digest = models.CharField(max_length=64, blank=True, editable=False)
     external_account_id = models.CharField(max_length=253, blank=True)
     external_account_name = models.CharField(max_length=200, blank=True)
     connected_by = models.CharField(max_length=254, blank=True)
@@ -133,6 +138,18 @@ class Installation(PartnerOwned, StoredValues):
                 name="installation_by_connector",
             ),
             models.Index(fields=["partner", "account", "-created_at", "-id"], name="installation_by_account"),
+            # Whatever else is connected to the same account.
+            models.Index(
+                fields=["partner", "connector", "external_account_id"],
+                name="installation_by_external",
+                condition=~models.Q(external_account_id=""),
+            ),
+            # How many live by one OAuth client of the partner, and which do not, in the order of their list.
+            models.Index(
+                fields=["partner", "connector", "client_digest", "id", "auth_method", "is_tryout"],
+                name="installation_by_client",
+                condition=~models.Q(client_digest=""),
+            ),
             # Narrow, for counting what a search finds.
             models.Index(
                 fields=["partner", "name", "external_account_name", "account"], name="installation_by_text"
@@ -225,8 +242,8 @@ class Installation(PartnerOwned, StoredValues):
             self.setup_set.all().delete()
             self.setuplink_set.filter(revoked_at=None, completed_at=None).update(revoked_at=timezone.now())
             row.values, row.stored = None, {}
-            row.status, row.problem = Status.DISCONNECTED, ""
-            row.save(update_fields=["values", "stored", "status", "problem"])
+            row.status, row.problem, row.client_digest = Status.DISCONNECTED, "", ""
+            row.save(update_fields=["values", "stored", "status", "problem", "client_digest"])
 
     def remove(self) -> None:
         """Delete the installation with all that it holds."""
@@ -235,8 +252,22 @@ class Installation(PartnerOwned, StoredValues):
             for row in Installation.objects.select_for_update().filter(pk=self.pk):
                 row.delete()
 
-    def set_disabled(self, disabled: bool) -> None:
-        Installation.objects.filter(pk=self.pk).update(disabled_at=timezone.now() if disabled else None)
+    def set_disabled(self, disabled: bool, *, by_support: bool = True) -> bool:
+        """Switch it off or on; False where nothing changed. What support switched off support switches on."""
+        rows = Installation.objects.filter(pk=self.pk)
+        if disabled:
+            taken = by_support and rows.exclude(disabled_at=None).update(disabled_by_support=True)
+            now = {"disabled_at": timezone.now(), "disabled_by_support": by_support}
+            return bool(rows.filter(disabled_at=None).update(**now) or taken)
+        if not by_support:
+            rows = rows.filter(disabled_by_support=False)
+        with transaction.atomic():
+            is_on = rows.exclude(disabled_at=None).update(disabled_at=None, disabled_by_support=False)
+            if is_on and self.status in (Status.CONNECTED, Status.ATTENTION):
+                # Meanwhile its token may have run out.
+                for kind in ("renew", "check"):
+                    jobs.schedule(kind, self.pk, self.partner_id)
+        return bool(is_on)
 
     def open_setup(self) -> "Setup | None":
         return self.setup_set.filter(finished_at=None).first()

@@ -14,12 +14,15 @@ class Revocation(PartnerOwned):
     It stands by itself: the installation may be gone. The row goes when it is done or given up.
     """
 
+    # A partner is not deleted while a grant of its customers is still to be ended.
+    partner = models.ForeignKey("console.Partner", models.PROTECT)
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     connector = models.CharField(max_length=100)
     release = models.ForeignKey("connectors.Release", models.PROTECT, null=True, editable=False)
     auth_method = models.CharField(max_length=50)
     installation_id = models.UUIDField()
-    # {"token": {…}, "values": {…}}: the token and what fills the manifest's templates.
+    # {"token": {…}, "values": {…}, "account": "…"}: the token, what fills the manifest's templates, and the
+    # external account, "" where the grant is to end whatever lives by it.
     grant = SealedField()
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -49,6 +49,7 @@ class Server:
             "limit": 0,
             "me_answers": [],
             "secrets": [CLIENT[1]],
+            "revoke_checks_client": False,
         }
 
     def issue(self, grant: str) -> dict:
@@ -116,6 +117,11 @@ class Server:
             self.calls["revoke"] += 1
             if self.switches["answers"]:
                 return self.switches["answers"].pop(0), {}
+            if (
+                self.switches["revoke_checks_client"]
+                and form.get("client_secret") not in self.switches["secrets"]
+            ):
+                return 401, {"error": "invalid_client"}
             row = self.grants.get(self.owner.get(form.get("token", ""), ""))
             if row:
                 row["alive"], row["access"] = False, {}
@@ -146,6 +152,8 @@ def application(environ, start_response):
             headers.append(("Retry-After", SERVER.switches["retry_after"]))
     elif path == "/revoke":
         status, said = SERVER.revoke(_form(body))
+        if status == 503 and SERVER.switches["retry_after"]:
+            headers.append(("Retry-After", SERVER.switches["retry_after"]))
     elif path == "/me":
         status, said = SERVER.me(environ.get("HTTP_AUTHORIZATION", ""))
     elif path == "/_control" and method == "POST":

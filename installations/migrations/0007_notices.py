@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('console', '0004_membership_wants_digest'),
-        ('installations', '0005_background_work'),
+        ('installations', '0006_life_cycle'),
     ]
 
     operations = [
