@@ -2,7 +2,7 @@
 
 from django.core.management.base import BaseCommand
 
-from console import jobs
+from console import jobs, tidying
 from console.queue import huey
 from installations import renewing
 
@@ -17,6 +17,7 @@ class Command(BaseCommand):
     def handle(self, *args, threads: int, once: bool, **options):
         # Before anything is renewed: what arrived and was not written yet.
         renewing.replay_all()
+        tidying.begin()
         if once:
             self.stdout.write(f"{jobs.work()} jobs were done.")
             return
