@@ -177,6 +177,12 @@ PROBLEMS = {
         "Authorise again",
         502,
     ),
+    "not_renewable": Problem(
+        "{connector} gives nothing that could be renewed",
+        "The credential goes on as it is, until it ends or is withdrawn at {connector}.",
+        CUSTOMER,
+        status=409,
+    ),
     "client_changed": Problem(
         "The access belongs to an earlier Client ID",
         "{partner} uses another application at {connector} now, and access is given to one application. "

@@ -8,19 +8,20 @@ from django.contrib import messages
 from django.contrib.auth import views as auth_views
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.db import IntegrityError, transaction
-from django.db.models import Count, ProtectedError
+from django.db.models import Count, ProtectedError, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse, reverse_lazy
 from django.views.decorators.http import require_http_methods, require_safe
 
-from connectors.models import ConnectorSettings
 from console.forms import AccountForm, PartnerForm, PreferencesForm, SignInForm
 from console.models import Account, Event, Pause
 from console.paging import LongPaginator, asked_for
 from console.problems import ProblemError, problem_page
 from console.tenancy import partner_member
+from installations import dashboard
 from installations.models import Installation, Status
+from installations.sparkline import sparklines
 from installations.views import named
 
 PAGE_SIZE = 50
@@ -62,42 +63,38 @@ def navigation(request: HttpRequest) -> dict:
 @require_safe
 @partner_member
 def home(request: HttpRequest) -> HttpResponse:
-    visible = Installation.objects.visible_to(request.principal)
-    counts = dict(visible.order_by().values_list("status").annotate(Count("pk")))
-    attention = list(visible.filter(status=Status.ATTENTION).select_related("account").defer("values")[:5])
-    recent = list(visible.select_related("account").defer("values")[:5])
-    named(attention)
-    named(recent)
-    return render(
-        request,
-        "console/home.html",
-        {
-            "states": [(value, label, counts.get(value, 0)) for value, label in Status.choices],
-            "attention": attention,
-            "recent": recent,
-            "steps": [
-                (
-                    "Set up a connector",
-                    "Give it your Client ID and Client Secret once, for all your customers.",
-                    reverse("library"),
-                    ConnectorSettings.objects.visible_to(request.principal).exists(),
-                ),
-                (
-                    "Add an account",
-                    "An account is one of your customers.",
-                    reverse("account-add"),
-                    Account.objects.visible_to(request.principal).exists(),
-                ),
-                (
-                    "Install a connector",
-                    "Set it up yourself, or send your customer a link.",
-                    reverse("installation-add"),
-                    False,
-                ),
-            ],
-            "events": _with_subjects(request, Event.objects.visible_to(request.principal)[:6]),
-        },
-    )
+    found = dashboard.of(request.principal)
+    context = {
+        "dashboard": found,
+        "events": _with_subjects(request, Event.objects.visible_to(request.principal)[:6]),
+    }
+    if not found.total:
+        context["steps"] = _first_steps(request, found.has_settings)
+    return render(request, "console/home.html", context)
+
+
+def _first_steps(request: HttpRequest, has_settings: bool) -> list[tuple[str, str, str, bool]]:
+    """Title, text, address, and whether it is done."""
+    return [
+        (
+            "Set up a connector",
+            "Give it your Client ID and Client Secret once, for all your customers.",
+            reverse("library"),
+            has_settings,
+        ),
+        (
+            "Add an account",
+            "An account is one of your customers.",
+            reverse("account-add"),
+            Account.objects.visible_to(request.principal).exists(),
+        ),
+        (
+            "Install a connector",
+            "Set it up yourself, or send your customer a link.",
+            reverse("installation-add"),
+            False,
+        ),
+    ]
 
 
 def _with_subjects(request: HttpRequest, events) -> list[Event]:
@@ -120,15 +117,12 @@ def accounts(request: HttpRequest) -> HttpResponse:
     page = LongPaginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
     # Counted for the fifty accounts of this page only.
     ids = [row.pk for row in page.object_list]
-    counts = dict(
-        Installation.objects.visible_to(request.principal)
-        .filter(account__in=ids)
-        .order_by()
-        .values_list("account")
-        .annotate(Count("pk"))
-    )
+    need = Count("pk", filter=Q(status=Status.ATTENTION, disabled_at=None))
+    installed = Installation.objects.visible_to(request.principal).filter(account__in=ids).order_by()
+    groups = installed.values_list("account").annotate(Count("pk"), needing=need)
+    counts = {pk: (count, attention) for pk, count, attention in groups}
     for row in page.object_list:
-        row.installations = counts.get(row.pk, 0)
+        row.installations, row.attention = counts.get(row.pk, (0, 0))
     return render(request, "console/accounts.html", {"page": page, "q": text, "filtered": bool(text)})
 
 
@@ -141,7 +135,15 @@ def account(request: HttpRequest, account_id: UUID) -> HttpResponse:
     page = pages.get_page(request.GET.get("page"))
     for installation in named(page.object_list):
         installation.account = row
-    return render(request, "console/account.html", {"account": row, "page": page})
+    about = f"account:{row.pk}"
+    context = {
+        "account": row,
+        "page": page,
+        "states": dashboard.states(installed),
+        "keep": f"account={row.pk}&",
+        "spark": sparklines(request.principal, [about])[about],
+    }
+    return render(request, "console/account.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

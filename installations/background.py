@@ -1,14 +1,19 @@
 """What is done for installations without anybody looking: each function does the jobs of one kind."""
 
+from collections import defaultdict
 from datetime import timedelta
+from uuid import UUID
 
+from connectors.models import ConnectorSettings
 from console import clock, jobs
 from console.jobs import Again, Claim, handler
 from console.problems import ProblemError
+from console.tidying import daily
 from installations import health, standing, tokens
 from installations.auth import Token
-from installations.models import Installation
+from installations.models import HELD, Credential, Installation, Tally
 from installations.notices import customers, digest, endings
+from installations.values import BadValue
 
 # Of these somebody has been told; trying again by ourselves mends nothing.
 UP_TO_PEOPLE = tokens.ENDED | {
@@ -69,4 +74,53 @@ def check(claim: Claim) -> None:
         pass
 
 
-__all__ = ["check", "customers", "digest", "endings", "jobs", "renew"]
+@handler("scopes", lease_seconds=600)
+def scopes(claim: Claim) -> None:
+    """A partner has changed what it asks for: say of each installation anew what it lacks."""
+    settings = ConnectorSettings.objects.filter(pk=claim.subject_id).first()
+    if settings is None:
+        return
+    held = Credential.objects.filter(
+        partner_id=settings.partner_id,
+        installation__connector=settings.connector,
+        installation__status__in=HELD,
+    )
+    found: dict[tuple, list[UUID]] = defaultdict(list)
+    for row in held.select_related("current", "installation").iterator(chunk_size=500):
+        fields = _says(row, settings)
+        if any(getattr(row.installation, name) != value for name, value in fields.items()):
+            found[tuple(fields.items())].append(row.current_id)
+    for fields, versions in found.items():
+        for start in range(0, len(versions), 500):
+            # One that was renewed meanwhile has said so itself.
+            same = Installation.objects.filter(credential__current__in=versions[start : start + 500])
+            same.update(**dict(fields))
+
+
+def _says(row: Credential, settings: ConnectorSettings) -> dict:
+    """What the installation says of its token; nothing where nobody can tell."""
+    connector = row.installation.definition
+    if connector is None:
+        return {}
+    token = Token.from_json(row.current.token)
+    try:
+        method = connector.manifest.method(row.installation.auth_method)
+        values = standing.values_of(row.installation, settings, token)
+        return standing.installation_fields(settings, method, token, values)
+    except (BadValue, StopIteration):
+        return {}
+
+
+# So long the sparklines could be drawn further back than they are.
+KEEP_TALLIES = timedelta(days=90)
+
+
+@daily
+def forget_old_tallies() -> None:
+    old = Tally.objects.filter(day__lt=clock.now().date() - KEEP_TALLIES)
+    # Not all at once: others want to write meanwhile.
+    while keys := list(old.values_list("pk", flat=True)[:5_000]):
+        Tally.objects.filter(pk__in=keys).delete()
+
+
+__all__ = ["check", "customers", "digest", "endings", "forget_old_tallies", "jobs", "renew", "scopes"]

@@ -50,7 +50,8 @@ def check(installation: Installation, reference: str = "") -> Identity:
 
     An outage at the provider says nothing about the credential and changes nothing. Raises ProblemError.
     """
-    found = tokens.usable(installation.pk)
+    Installation.objects.filter(pk=installation.pk).update(last_checked_at=clock.now())
+    found = _usable(installation)
     try:
         try:
             identity = _ask(found)
@@ -70,6 +71,17 @@ def check(installation: Installation, reference: str = "") -> Identity:
     installation.worked(found.version)
     Tally.note(installation, clock.now().date(), worked=True)
     return identity
+
+
+def _usable(installation: Installation) -> tokens.Usable:
+    """Raises ProblemError. One that ran out and cannot be renewed is seen here first, by nobody's asking."""
+    try:
+        return tokens.usable(installation.pk)
+    except ProblemError as error:
+        row = tokens.read(installation.pk)
+        if row and error.code == "credential_expired":
+            attention.need(installation, row.current, error.code)
+        raise
 
 
 def _renewable(found: tokens.Usable) -> bool:

@@ -67,6 +67,28 @@ def usable(
     return _single_flight(row, method)
 
 
+def renew_now(installation_id: UUID) -> Usable:
+    """Renew because a person asks: due or not, and once while it is backing off. One for all, as ever.
+
+    Raises ProblemError for what stands in the way, however long the present token lives.
+    """
+    row = _read(installation_id)
+    _refuse(row)
+    method = _method(row)
+    if method is None or not can_renew(method, Token.from_json(row.current.token)):
+        raise ProblemError("not_renewable")
+    if Pause.objects.exists():
+        raise ProblemError("renewals_paused")
+    problem = held_back(row)
+    if problem and not (problem.code != "renewal_unknown" and row.hurry()):
+        raise problem
+    found = _single_flight(row, method)
+    if found.version.pk == row.current_id:
+        now = _read(installation_id)
+        raise held_back(now) or ProblemError(now.problem or "provider_unavailable")
+    return found
+
+
 def _read(installation_id: UUID) -> Credential:
     row = read(installation_id)
     if row is None:

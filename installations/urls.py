@@ -1,7 +1,16 @@
 from django.urls import path, re_path, register_converter
 from django.urls.converters import StringConverter
 
-from installations import callback, entrances, registrations, steps, tryouts, views
+from installations import (
+    callback,
+    entrances,
+    health_pages,
+    listing,
+    registrations,
+    steps,
+    tryouts,
+    views,
+)
 from installations.notices import views as notices
 
 
@@ -12,13 +21,20 @@ class Reference(StringConverter):
 register_converter(Reference, "reference")
 
 urlpatterns = [
-    path("installations/", views.installations, name="installations"),
+    path("installations/", listing.installations, name="installations"),
+    path("installations/export.csv", listing.export, name="installations-export"),
     path("installations/add/", views.add, name="installation-add"),
     path("installations/upgrade/<slug:slug>/", views.upgrade_all, name="installations-upgrade"),
     path("installations/<uuid:installation_id>/", views.installation, name="installation"),
     path("installations/<uuid:installation_id>/edit/", views.edit, name="installation-edit"),
     path("installations/<uuid:installation_id>/upgrade/", views.upgrade, name="installation-upgrade"),
     path("installations/<uuid:installation_id>/test/", views.test, name="installation-test"),
+    path("installations/<uuid:installation_id>/renew/", health_pages.renew, name="installation-renew"),
+    path(
+        "installations/<uuid:installation_id>/try-anyway/",
+        health_pages.try_anyway,
+        name="installation-try-anyway",
+    ),
     path(
         "installations/<uuid:installation_id>/reauthorise/",
         views.reauthorise,
@@ -76,6 +92,7 @@ urlpatterns = [
         registrations.disconnect_all,
         name="connector-disconnect-all",
     ),
+    path("connectors/library/<slug:slug>/health/", health_pages.connector, name="connector-health"),
     path("connectors/library/<slug:slug>/try/", tryouts.try_out, name="connector-try"),
     path("connectors/library/<slug:slug>/delete/", tryouts.delete_connector, name="connector-delete"),
     # Tokens are 43 characters of base64url; anything else is answered alike, by the same view.

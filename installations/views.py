@@ -19,13 +19,12 @@ from console.models import Account, Event
 from console.paging import LongPaginator, asked_for
 from console.problems import PROBLEMS, ProblemError, problem_page
 from console.tenancy import partner_member
-from installations import connecting, ending, health, links, upgrading
+from installations import bulletin, connecting, ending, health, links, upgrading
 from installations.ending import name_of
 from installations.forms import InstallationForm, ReauthoriseForm, SetupLinkForm
-from installations.models import Installation, Revocation, SetupLink, Status
+from installations.models import Installation, Revocation, SetupLink
 
 PAGE_SIZE = 50
-SEARCH_LIMIT = 1000
 
 
 def _installation(request: HttpRequest, installation_id: UUID) -> Installation:
@@ -44,45 +43,6 @@ def named(rows: Iterable[Installation]) -> list[Installation]:
 
 @require_safe
 @partner_member
-def installations(request: HttpRequest) -> HttpResponse:
-    text, state, connector = (asked_for(request, name) for name in ("q", "state", "connector"))
-    visible = Installation.objects.visible_to(request.principal)
-    rows = visible
-    if state in Status.values:
-        rows = rows.filter(status=state)
-    if connector:
-        rows = rows.filter(connector=connector)
-    if text:
-        rows = rows.search(text, request.principal)
-    pages = LongPaginator(
-        rows,
-        PAGE_SIZE,
-        joined=["account"],
-        columns=[*Installation.TABLE_COLUMNS, "account__name"],
-        at_most=SEARCH_LIMIT if text else None,
-    )
-    page = pages.get_page(request.GET.get("page"))
-    named(page.object_list)
-    used, partner = visible.connectors(request.principal), request.principal.partner_id
-    today = catalogue.get(partner, connector) if connector else None
-    return render(
-        request,
-        "installations/list.html",
-        {
-            "page": page,
-            "q": text,
-            "state": state,
-            "connector": connector,
-            "states": Status.choices,
-            "connectors": list(catalogue.names(partner, used).items()),
-            "filtered": bool(text or state or connector),
-            "behind": visible.behind(today).count() if today else 0,
-        },
-    )
-
-
-@require_safe
-@partner_member
 def installation(request: HttpRequest, installation_id: UUID) -> HttpResponse:
     row = _installation(request, installation_id)
     problem = PROBLEMS.get(row.problem)
@@ -96,6 +56,7 @@ def installation(request: HttpRequest, installation_id: UUID) -> HttpResponse:
             "name": name_of(row),
             "reason": problem and (problem.title.format(**names), problem.what.format(**names)),
             "method": row.definition and row.auth_method and row.definition.manifest.method(row.auth_method),
+            "health": bulletin.of(row, request.principal),
             "open_setup": row.open_setup(),
             "ending": Revocation.objects.visible_to(request.principal)
             .filter(installation_id=row.pk)

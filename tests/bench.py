@@ -83,12 +83,13 @@ def prepare(folder: Path) -> Made:
 
 def pages(made: Made) -> list[tuple[str, str, int]]:
     """Name, address and how many rows stand behind it."""
-    from installations.models import Status
+    from installations.filters import CREATED, LACKS, STATES, WORKED
 
     listed = "/installations/"
-    states = [
-        (f"installations: {label.lower()}", f"{listed}?state={value}", INSTALLATIONS)
-        for value, label in Status.choices
+    narrowed = [
+        (f"installations: {label.lower()}", f"{listed}?{name}={value}", INSTALLATIONS)
+        for name, choices in (("state", STATES), ("worked", WORKED), ("created", CREATED), ("lacks", LACKS))
+        for value, label in choices
     ]
     return [
         ("library", "/connectors/library/", CONNECTORS),
@@ -97,11 +98,22 @@ def pages(made: Made) -> list[tuple[str, str, int]]:
         ("library: two words", "/connectors/library/?q=amber+garden", CONNECTORS),
         ("library: no hit", "/connectors/library/?q=zzzz", CONNECTORS),
         ("connector", f"/connectors/library/{made.slug}/", CONNECTORS),
+        ("health of a connector", f"/connectors/library/{made.slug}/health/", INSTALLATIONS),
         ("connector: settings", f"/connectors/library/{made.slug}/settings/", CONNECTORS),
         ("installations", listed, INSTALLATIONS),
         (f"installations: page {DEEP_PAGE:,}", f"{listed}?page={DEEP_PAGE}", INSTALLATIONS),
         ("installations: last page", f"{listed}?page={INSTALLATIONS // 50}", INSTALLATIONS),
-        *states,
+        *narrowed,
+        (
+            "installations: a month ago, connected",
+            f"{listed}?worked=month&state=connected",
+            INSTALLATIONS,
+        ),
+        (
+            "installations: an earlier Client ID",
+            f"{listed}?lacks=client&connector={made.slug}",
+            INSTALLATIONS,
+        ),
         ("installations: connected, page 1,000", f"{listed}?state=connected&page=1000", INSTALLATIONS),
         ("installations: one connector", f"{listed}?connector={made.slug}", INSTALLATIONS),
         (

@@ -17,7 +17,7 @@ from connectors import registry, releases
 from connectors.manifest.vocabulary import Category
 from console.models import Account, Event, Membership, Partner, User
 from console.sealed import Sealed
-from installations.models import Installation, SetupLink, Status
+from installations.models import Alert, Credential, CredentialVersion, Installation, SetupLink, Status, Tally
 
 TEMPLATE = "heartland-retail"
 BATCH = 2_000
@@ -110,6 +110,11 @@ def fill(
         for number, state in enumerate(states)
     ]
     Installation.objects.bulk_create(rows, batch_size=BATCH)
+    _hold(partner, rows)
+    _count(chance, partner, customers, connectors, rows[:1])
+    Alert.objects.bulk_create(
+        Alert(partner=partner, connector=slug, code="invalid_client", times=40) for slug in connectors[:2]
+    )
     Event.objects.bulk_create(
         (
             Event(
@@ -132,6 +137,46 @@ def fill(
             for number in range(links)
         )
     return Filled(partner, member, customers[0].pk, rows[0].pk if rows else None)
+
+
+def _hold(partner: Partner, rows: list[Installation]) -> None:
+    """A credential for each that is connected; every tenth one's belongs to an earlier client."""
+    versions = [
+        CredentialVersion(
+            partner=partner,
+            installation=row,
+            token=Sealed(b"sealed" * 40),
+            client_digest=f"client-{number % 10 == 0}",
+        )
+        for number, row in enumerate(rows)
+        if row.auth_method
+    ]
+    CredentialVersion.objects.bulk_create(versions, batch_size=BATCH)
+    Credential.objects.bulk_create(
+        (Credential(partner=partner, installation_id=it.installation_id, current=it) for it in versions),
+        batch_size=BATCH,
+    )
+
+
+def _count(chance: random.Random, partner: Partner, customers, connectors: list[str], rows) -> None:
+    """Two weeks of successes and failures."""
+    abouts = [f"connector:{slug}" for slug in connectors]
+    abouts += [f"account:{row.pk}" for row in customers] + [f"installation:{row.pk}" for row in rows]
+    today = timezone.now().date()
+    Tally.objects.bulk_create(
+        (
+            Tally(
+                partner=partner,
+                about=about,
+                day=today - timedelta(days=days),
+                worked=chance.randrange(200),
+                failed=max(0, chance.randrange(40) - 30),
+            )
+            for about in abouts
+            for days in range(14)
+        ),
+        batch_size=BATCH,
+    )
 
 
 def _installation(
@@ -163,5 +208,9 @@ def _installation(
         row.external_account_id = f"store-{number}.retail.heartland.us"
         row.external_account_name = f"{account.name} no. {number}"
         row.connected_by = "somebody@example.com"
+        if number % 20 == 0:
+            row.grant_expires_at = now + timedelta(days=number % 400)
+        if number % 50 == 0:
+            row.missing_scopes = "item.read item.write"
         row.connected_at = row.last_worked_at = now - timedelta(minutes=chance.randrange(100_000))
     return row

@@ -537,7 +537,7 @@ def test_the_first_steps_are_ticked_off_one_by_one(owner):
     )
     page = text_of(owner.client.get("/"))
     assert "First steps" not in page
-    assert "Latest installations" in page
+    assert "What needs attention" in page
 
 
 # ── installing ──────────────────────────────────────────────────────────────────────────────────

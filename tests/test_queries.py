@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from connectors.models import ConnectorSettings, CustomConnector, Publication
 from console.models import Account, Event, Membership, User
-from installations.models import Alert, Installation, Notice, SetupLink, Status
+from installations.models import Alert, Installation, Notice, SetupLink, Status, Tally
 from tests import test_tenancy
 from tests.test_tenancy import NAMES, Side, address, ask, entry, undone
 
@@ -36,8 +36,20 @@ def grow(side: Side, by: int) -> None:
             account=account,
             connector=f"connector-{number % 40}",
             status=Status.values[number % len(Status.values)],
+            problem="credential_rejected",
+            missing_scopes="read" if number % 3 == 2 else "",
+            grant_expires_at=now + timedelta(days=5) if number % 3 == 2 else None,
+            disabled_at=now if number % 11 == 0 else None,
         )
         for number, account in enumerate([side.account] * by + accounts)
+    )
+    Alert.objects.bulk_create(
+        Alert(partner=partner, connector=f"connector-{uuid.uuid4()}", code="invalid_client")
+        for _ in range(by)
+    )
+    Tally.objects.bulk_create(
+        Tally(partner=partner, about=f"account:{account.pk}", day=now.date(), worked=1)
+        for account in accounts
     )
     SetupLink.objects.bulk_create(
         SetupLink(
@@ -68,7 +80,10 @@ def grow(side: Side, by: int) -> None:
         for closed in [None, now] * by
     )
     ConnectorSettings.objects.bulk_create(
-        ConnectorSettings(partner=partner, connector=f"connector-{uuid.uuid4()}") for _ in range(by)
+        ConnectorSettings(
+            partner=partner, connector=f"connector-{uuid.uuid4()}", secret_expires_on=now.date()
+        )
+        for _ in range(by)
     )
     CustomConnector.objects.bulk_create(
         CustomConnector(
@@ -130,9 +145,16 @@ QUERIES = {
         "?q=pine",
         "?q=nothing",
         "?q=pine&state=connected&connector=connector-1&page=2",
+        "?state=disabled",
+        "?worked=never&created=day",
+        "?worked=week&connector=heartland-retail",
+        "?lacks=ends",
+        "?lacks=scopes&state=connected",
+        "?lacks=client&connector=heartland-retail",
     ],
     "notices": ["?kind=digest", "?kind=failed", "?page=2"],
     "alerts": ["?page=2"],
+    "installations-export": ["?state=connected", "?q=pine"],
     "installation-add": ["?q=pine", "?connector=heartland-retail"],
     "library": ["?q=retail", "?configured=empty"],
 }

@@ -15,6 +15,7 @@ import pytest
 from django import forms
 from django.core.cache import cache
 from django.db import connection, transaction
+from django.http import HttpResponse
 from django.test import Client
 from django.test.client import ClientHandler
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
@@ -170,6 +171,7 @@ ROUTES = {
     "connector-publish": of_custom(),
     "connector-deprecate": of_custom(),
     "connector-export": of_custom(),
+    "connector-health": of_connector(),
     "connector-try": of_custom(),
     "connector-delete": of_custom(),
     "connector-add": Entry("members"),
@@ -178,12 +180,15 @@ ROUTES = {
     "connector-logo": Entry("anybody", lambda side: {"slug": SLUG, "digest": registry.get(SLUG).digest}),
     "connector-schema": Entry("anybody"),
     "installations": Entry("members"),
+    "installations-export": Entry("members"),
     "installation-add": Entry("members"),
     "installation": of_installation(),
     "installation-edit": of_installation(),
     "installation-upgrade": of_installation(),
     "installations-upgrade": Entry("members", lambda side: {"slug": SLUG}),
     "installation-test": of_installation(),
+    "installation-renew": of_installation(),
+    "installation-try-anyway": of_installation(),
     "installation-reauthorise": of_installation(),
     "installation-disable": of_installation(),
     "installation-enable": of_installation(),
@@ -377,7 +382,13 @@ def entry(name: str) -> Entry:
 def ask(client: Client, method: str, path: str, form: dict | None = None):
     cache.clear()
     body = "" if method in ("GET", "HEAD", "DELETE") else urlencode(form or FORM, doseq=True)
-    return client.generic(method, path, body, content_type="application/x-www-form-urlencoded")
+    answer = client.generic(method, path, body, content_type="application/x-www-form-urlencoded")
+    if answer.streaming:
+        # All of it, as a browser would read it.
+        whole = HttpResponse(b"".join(answer), status=answer.status_code, headers=dict(answer.items()))
+        whole.cookies = answer.cookies
+        return whole
+    return answer
 
 
 CSRF_TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="\w+"')
@@ -501,6 +512,9 @@ def queries(side: Side) -> list[str]:
         "?state=quagga",
         f"?connector={OTHER_SLUG}",
         f"?connector={SLUG}&state=connected&q=quagga",
+        "?state=disabled&worked=never&created=day",
+        f"?lacks=client&connector={SLUG}",
+        "?lacks=scopes",
         f"?account={side.account.pk}",
         f"?account={side.account.pk}&connector={SLUG}",
         "?configured=complete",

@@ -13,7 +13,7 @@ from django.utils import timezone
 from connectors import registry
 from connectors.manifest import AuthMethod, Manifest
 from connectors.models.custom import CustomConnector
-from console import clock
+from console import clock, jobs
 from console.models import Event
 from console.sealed import SealedField
 from console.tenancy import PartnerOwned, Principal, TenantQuerySet
@@ -144,6 +144,8 @@ class ConnectorSettings(PartnerOwned, StoredValues):
                 removed=removed,
                 fields=changed,
             )
+            # What is asked for may be more now than what was granted.
+            jobs.schedule("scopes", row.pk, row.partner_id)
         return True
 
     def _replace_client(self, before: dict[str, Any], client: Collection[str], overlap: timedelta) -> None:

@@ -7,13 +7,15 @@ collected stays in its `Setup` until it is verified; only then does the installa
 from installations.models.alert import Alert, Circuit
 from installations.models.authorization_request import AuthorizationRequest
 from installations.models.credential import Credential, CredentialVersion
-from installations.models.installation import Installation, Status
+from installations.models.installation import HELD, SWITCHED_OFF, Installation, Status
 from installations.models.notice import DigestItem, Notice
 from installations.models.revocation import Revocation
 from installations.models.setup import Setup, SetupLink
 from installations.models.tally import Tally
 
 __all__ = [
+    "HELD",
+    "SWITCHED_OFF",
     "Alert",
     "AuthorizationRequest",
     "Circuit",

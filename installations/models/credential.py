@@ -50,6 +50,19 @@ class Credential(PartnerOwned):
     # A renewal was sent and its answer never arrived; nobody may send the refresh token once more.
     unknown_since = models.DateTimeField(null=True)
 
+    def try_anyway(self) -> bool:
+        """Let it be renewed although nobody knows what became of the last time. False: that is known again.
+
+        The provider may take a refresh token that it has seen before for a stolen one, and end the grant.
+        """
+        rows = Credential.objects.filter(pk=self.pk, current_id=self.current_id, unknown_since__isnull=False)
+        return bool(rows.update(unknown_since=None, lease_until=None, lease=uuid.uuid4()))
+
+    def hurry(self) -> bool:
+        """Let it be renewed although it is backing off; of any number of callers exactly one gets True."""
+        rows = Credential.objects.filter(pk=self.pk, retry_at__isnull=False, retry_at=self.retry_at)
+        return bool(rows.update(retry_at=None))
+
     def __str__(self) -> str:
         return f"credential of {self.installation_id}"
 

@@ -1,6 +1,7 @@
 """A connector in an account: what state it is in, and how that changes."""
 
 import uuid
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.db import connections, models, transaction
@@ -27,7 +28,29 @@ class Status(models.TextChoices):
     DISCONNECTED = "disconnected", "Disconnected"
 
 
+# A status is one until support switches the installation off.
+SWITCHED_OFF = ("disabled", "Switched off")
+# Of these a credential is stored.
+HELD = (Status.CONNECTED, Status.ATTENTION)
+# So far ahead an end is told.
+SOON = timedelta(days=30)
+
+
 class InstallationQuerySet(TenantQuerySet):
+    def in_state(self, state: str) -> "InstallationQuerySet":
+        """Rows of one state, as `Installation.state` names it: each row is in exactly one."""
+        if state == SWITCHED_OFF[0]:
+            return self.filter(disabled_at__isnull=False)
+        return self.filter(status=state, disabled_at=None)
+
+    def ending_soon(self) -> "InstallationQuerySet":
+        """Rows whose grant ends within thirty days, whatever we do."""
+        return self.filter(status__in=HELD, disabled_at=None, grant_expires_at__lte=timezone.now() + SOON)
+
+    def lacking_scopes(self) -> "InstallationQuerySet":
+        """Rows whose customer has not granted all that the partner asks for."""
+        return self.filter(~models.Q(missing_scopes=""), status__in=HELD, disabled_at=None)
+
     def search(self, text: str, principal: Principal) -> "InstallationQuerySet":
         """Rows in whose name, account or connected account the text stands.
 
@@ -104,6 +127,8 @@ class Installation(PartnerOwned, StoredValues):
     connected_by = models.CharField(max_length=254, blank=True)
     connected_at = models.DateTimeField(null=True)
     last_worked_at = models.DateTimeField(null=True)
+    # Whatever came of it.
+    last_checked_at = models.DateTimeField(null=True)
     # Scopes that the partner asks for and the customer has not granted, with spaces between them.
     missing_scopes = models.TextField(blank=True)
     # When the grant ends whatever we do: a token that cannot be renewed, or the refresh token's own end.
@@ -132,9 +157,11 @@ class Installation(PartnerOwned, StoredValues):
             # In the order of the list, most with all that a search looks at: a list reads no other rows
             # than those it shows.
             models.Index(fields=["partner", *_LISTED], name="installation_by_age"),
-            models.Index(fields=["partner", "status", *_LISTED], name="installation_by_status"),
             models.Index(
-                fields=["partner", "connector", "-created_at", "-id", "status"],
+                fields=["partner", "status", *_LISTED, "disabled_at"], name="installation_by_status"
+            ),
+            models.Index(
+                fields=["partner", "connector", "-created_at", "-id", "status", "disabled_at"],
                 name="installation_by_connector",
             ),
             models.Index(fields=["partner", "account", "-created_at", "-id"], name="installation_by_account"),
@@ -149,6 +176,16 @@ class Installation(PartnerOwned, StoredValues):
                 fields=["partner", "connector", "client_digest", "id", "auth_method", "is_tryout"],
                 name="installation_by_client",
                 condition=~models.Q(client_digest=""),
+            ),
+            # The longest silent first.
+            models.Index(
+                fields=["partner", "last_worked_at", "-created_at", "-id", "status", "connector"],
+                name="installation_by_silence",
+            ),
+            models.Index(
+                fields=["partner", "-created_at", "-id"],
+                name="installation_switched_off",
+                condition=models.Q(disabled_at__isnull=False),
             ),
             # Narrow, for counting what a search finds.
             models.Index(
@@ -194,11 +231,11 @@ class Installation(PartnerOwned, StoredValues):
 
     @property
     def state(self) -> str:
-        return "disabled" if self.disabled_at else self.status
+        return SWITCHED_OFF[0] if self.disabled_at else self.status
 
     @property
     def state_label(self) -> str:
-        return "Switched off" if self.disabled_at else self.get_status_display()
+        return SWITCHED_OFF[1] if self.disabled_at else self.get_status_display()
 
     def current_version(self) -> "CredentialVersion | None":
         return self.credentialversion_set.filter(current_of__installation=self).first()
@@ -227,8 +264,7 @@ class Installation(PartnerOwned, StoredValues):
         return self._seen(version, status=Status.ATTENTION, problem=problem)
 
     def _seen(self, version: "CredentialVersion", *only: models.Q, **found) -> bool:
-        states = [Status.CONNECTED, Status.ATTENTION]
-        rows = Installation.objects.filter(*only, pk=self.pk, status__in=states, credential__current=version)
+        rows = Installation.objects.filter(*only, pk=self.pk, status__in=HELD, credential__current=version)
         return bool(rows.update(**found))
 
     def disconnect(self) -> None:

@@ -4,7 +4,7 @@ from threading import Thread
 
 from django.core.management.base import BaseCommand
 
-from console import jobs
+from console import jobs, tidying
 from console.queue import huey
 from installations import renewing
 from installations.notices import endings
@@ -20,6 +20,7 @@ class Command(BaseCommand):
     def handle(self, *args, threads: int, once: bool, **options):
         # Before anything is renewed: what arrived and was not written yet.
         renewing.replay()
+        tidying.begin()
         if once:
             self.stdout.write(f"{jobs.work()} jobs were done.")
             return
