@@ -70,7 +70,7 @@ def found_in(secrets: dict[str, str], text: bytes) -> list[tuple[str, bytes]]:
     return [(name, form) for name, secret in secrets.items() for form in forms_of(secret) if form in text]
 
 
-@pytest.mark.parametrize("secret", [canary(), canary_with_everything()])
+@pytest.mark.parametrize("secret", [canary(), canary_with_everything()], ids=["plain", "with everything"])
 def test_a_canary_is_found_in_every_disguise(secret):
     """Otherwise finding none would prove nothing."""
     whole = f"before {secret} after"
