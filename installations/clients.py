@@ -14,8 +14,9 @@ from console.jobs import Again, Claim, handler
 from console.models import Event
 from console.problems import ProblemError
 from console.tenancy import Principal
-from installations import alerts, circuits, links, renewing, standing
+from installations import alerts, circuits, links, standing
 from installations.models import Credential, Installation, SetupLink, Status
+from installations.refused import PARTNERS
 from installations.values import BadValue, resolve
 
 LINKS_WANTED = "setup_link.wanted"
@@ -88,7 +89,7 @@ def with_addresses(rows: list[Installation]) -> list[Installation]:
 
 def changed(settings: ConnectorSettings) -> None:
     """What was refused because of the values before is tried again with those of now."""
-    alerts.close_alerts(settings.partner_id, settings.connector, *renewing.PARTNERS)
+    alerts.close_alerts(settings.partner_id, settings.connector, *PARTNERS)
     circuits.succeeded(settings.partner_id, settings.connector)
     jobs.schedule("settings", settings.pk, settings.partner_id)
 
@@ -102,7 +103,7 @@ def settings_changed(claim: Claim) -> None:
         return
     digests = _digests(connector.manifest, settings.values or {})
     until = time.monotonic() + 20
-    waited = Q(retry_at__isnull=False) & Q(problem__in=renewing.PARTNERS)
+    waited = Q(retry_at__isnull=False) & Q(problem__in=PARTNERS)
     back = Q(problem="client_changed", current__client_digest__in=set(digests.values()))
     rows = Credential.objects.filter(partner_id=settings.partner_id)
     rows = rows.filter(waited | back, installation__connector=settings.connector)

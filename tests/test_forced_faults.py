@@ -13,7 +13,7 @@ from django.views.debug import ExceptionReporter
 
 from console import clock, http, jobs
 from console.models import Job
-from installations import circuits, renewing, spool, standing, tokens
+from installations import circuits, leasing, refused, renewed, renewing, spool, standing, tokens
 from installations.auth import Token, token_endpoint, token_response
 from installations.auth import renewing as asking
 from installations.models import Credential, CredentialVersion
@@ -22,7 +22,20 @@ from tests.test_secrets_write_only import canary, found_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-MODULES = [tokens, renewing, standing, spool, circuits, asking, token_endpoint, token_response, http]
+MODULES = [
+    tokens,
+    leasing,
+    renewing,
+    renewed,
+    refused,
+    standing,
+    spool,
+    circuits,
+    asking,
+    token_endpoint,
+    token_response,
+    http,
+]
 PLACES = [
     (owner, name)
     for module in MODULES

@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand
 
 from console import jobs, tidying
 from console.queue import huey
-from installations import renewing
+from installations import renewed
 from installations.notices import endings
 
 
@@ -19,7 +19,7 @@ class Command(BaseCommand):
 
     def handle(self, *args, threads: int, once: bool, **options):
         # Before anything is renewed: what arrived and was not written yet.
-        renewing.replay()
+        renewed.replay()
         tidying.begin()
         if once:
             self.stdout.write(f"{jobs.work()} jobs were done.")

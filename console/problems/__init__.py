@@ -1,0 +1,86 @@
+"""What can go wrong, said to the person who meets it.
+
+Each problem says what happened, who can mend it, and what to do next. The page adds one button, a
+reference number that stands in the record and in the log, and the provider's own words behind a
+toggle. In the texts, {connector} and {partner} are filled in.
+"""
+
+import json
+from datetime import timedelta
+from html import escape
+from urllib.parse import quote, quote_plus
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from console.problems.texts import CUSTOMER, OPERATOR, PARTNER, PROBLEMS, PROVIDER, Problem
+
+__all__ = ["PROBLEMS", "Problem", "ProblemError", "hide", "problem_page"]
+
+
+def hide(words: str, *secrets: str) -> str:
+    """The other side's words without our secrets, which some repeat. To be done before they are cut off."""
+    for secret in filter(None, secrets):
+        forms = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), escape(secret)}
+        for form in sorted(forms | {json.dumps(secret)[1:-1]}, key=len, reverse=True):
+            words = words.replace(form, "•••")
+    return words
+
+
+class ProblemError(Exception):
+    """A step that cannot go on. Becomes the problem's page, or a message where a page stays open.
+
+    `words` are the provider's own, shortened and without control characters; never a secret.
+    """
+
+    def __init__(self, code: str, *, words: str = "", retry_after: timedelta | None = None):
+        super().__init__(code)
+        self.code = code
+        # How long it makes sense to wait, where that is known.
+        self.retry_after = retry_after
+        self.words = "".join(c if c.isprintable() else " " for c in words)[:200]
+
+    @property
+    def problem(self) -> Problem:
+        return PROBLEMS[self.code]
+
+    def sentence(self, **names: str) -> str:
+        """The problem in one plain sentence, for lists and messages."""
+        return f"{self.problem.title}.".format(**names)
+
+
+def problem_page(
+    request: HttpRequest,
+    error: ProblemError,
+    *,
+    connector: str = "The application",
+    partner: str = "the company that sent you",
+    action_url: str = "/",
+    own: bool = False,
+    bare: bool = False,
+    **context,
+) -> HttpResponse:
+    """The page for a problem. The caller records it, under `request.reference`.
+
+    `own`: whoever reads this can mend it, whoever it usually is. A `bare` page is made without the request's
+    session, user and messages.
+    """
+    problem = error.problem
+    names = {"connector": connector, "partner": partner}
+    context |= {
+        "title": problem.title.format(**names),
+        "what": problem.what.format(**names),
+        "mended_by": {
+            CUSTOMER: "You can, here and now.",
+            PARTNER: f"{partner[0].upper()}{partner[1:]} can. Give them the reference below.",
+            PROVIDER: f"{connector} can. Usually it is over within minutes.",
+            OPERATOR: "Whoever runs this console can. Give them the reference below.",
+        }[CUSTOMER if own else problem.mended_by],
+        "action": problem.action,
+        "action_url": action_url,
+        "words": error.words,
+        "code": error.code,
+        "reference": request.reference,
+    }
+    context.setdefault("base_template", "base_plain.html")
+    return render(None if bare else request, "problem.html", context, status=problem.status)
