@@ -12,7 +12,7 @@ from console.clock import Now
 from console.problems import ProblemError
 from installations import alerts, attention, circuits, spool, standing
 from installations.auth import Token, TokenError
-from installations.leasing import REVOKES, Held, Superseded, note_unknown
+from installations.leases import REVOKES, Held, Superseded, note_unknown
 from installations.models import Installation, Status, Tally
 
 # Mistakes that the partner made with its OAuth client, and no customer can mend.

@@ -11,10 +11,10 @@ from django.db.models import Q
 from connectors.models import ConnectorSettings
 from console import clock, jobs
 from console.clock import Now
-from installations import leasing, spool, standing
+from installations import leases, spool, standing
 from installations.auth import Token, TokenError, following
 from installations.auth.token_response import parse
-from installations.leasing import Held, Superseded
+from installations.leases import Held, Superseded
 from installations.models import Credential, CredentialVersion, Status, Tally
 
 log = logging.getLogger("installations.renewing")
@@ -25,7 +25,7 @@ MENDED = ["grant_ended", "renewal_lost", "renewal_unknown", "credential_rejected
 
 def write(held: Held, token: Token) -> None:
     """The provider has given a token that exists only here: a database that fails is asked again."""
-    until = time.monotonic() + leasing.LEASE.total_seconds()
+    until = time.monotonic() + leases.LEASE.total_seconds()
     while True:
         try:
             return _written(held, token)
@@ -109,7 +109,7 @@ def replay(credential_id: UUID | None = None) -> int:
         lease = uuid4()
         same = Credential.objects.filter(pk=row.pk, current_id=row.current_id)
         free = Q(lease_until=None) | Q(lease_until__lte=Now()) | Q(lease=answer.lease)
-        if same.filter(free).update(lease=lease, lease_until=Now() + leasing.LEASE):
+        if same.filter(free).update(lease=lease, lease_until=Now() + leases.LEASE):
             held = Held(row, method, lease, lost=True)
             with suppress(Superseded):
                 done += from_the_spool(held, answer)

@@ -17,7 +17,7 @@ from console.problems import ProblemError
 from installations import alerts, circuits, ending, renewed, spool, standing
 from installations.auth import Token, TokenError
 from installations.auth import renew as ask
-from installations.leasing import Held, Superseded
+from installations.leases import Held, Superseded
 from installations.models import Credential
 from installations.refused import PARTNERS, refused
 from installations.values import BadValue, fill_scopes

@@ -17,7 +17,7 @@ from console import metrics
 from console.clock import Now
 from console.models import Pause
 from console.problems import ProblemError
-from installations import leasing, renewing, standing
+from installations import leases, renewing, standing
 from installations.auth import Token, can_renew
 from installations.models import Credential, CredentialVersion, Installation
 
@@ -55,7 +55,7 @@ def usable(
     if not _is_due(row, rejected, ahead):
         return _of(row)
     if now:
-        leasing.insist(row)
+        leases.insist(row)
         row = _read(installation_id)
     method = _method(row)
     if method is None or not can_renew(method, Token.from_json(row.current.token)):
@@ -194,13 +194,13 @@ def _lead_or_follow(row: Credential, method: AuthMethod) -> Usable:
     """Take the lease and renew, or wait for whoever has it. Nobody ever renews without it."""
     until = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < until:
-        held = leasing.take(row, method)
+        held = leases.take(row, method)
         try:
             if held:
                 renewed = renewing.renew(held)
                 metrics.renewal("renewed")
                 return _of(renewed)
-        except leasing.Superseded:
+        except leases.Superseded:
             metrics.renewal("superseded")
         except ProblemError as problem:
             metrics.renewal(problem.code)

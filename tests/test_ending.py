@@ -14,7 +14,7 @@ from connectors.models import ConnectorSettings
 from console import clock, jobs
 from console.models import Account, Event, Job
 from console.sealed import SealedField
-from installations import connecting, ending, leasing, renewing, spool, tokens
+from installations import connecting, ending, leases, renewing, spool, tokens
 from installations.models import Credential, Installation, Revocation
 from tests import rotating as at_rotating
 from tests.rotating import connected, store_client
@@ -195,7 +195,7 @@ def test_a_setup_that_was_not_finished_holds_a_grant_too(row, rotating, owner):
 
 def test_a_token_that_arrives_after_the_end_is_ended_as_well(row, rotating, owner):
     """Disconnected while a renewal was under way: what it brings is in no table and no file."""
-    held = leasing.take(tokens.read(row.pk), row.definition.manifest.method("strict"))
+    held = leases.take(tokens.read(row.pk), row.definition.manifest.method("strict"))
     ask = renewing.ask
 
     def ask_then_disconnect(*args, **kwargs):
@@ -205,7 +205,7 @@ def test_a_token_that_arrives_after_the_end_is_ended_as_well(row, rotating, owne
 
     renewing.ask = ask_then_disconnect
     try:
-        with pytest.raises(leasing.Superseded):
+        with pytest.raises(leases.Superseded):
             renewing.renew(held)
     finally:
         renewing.ask = ask

@@ -13,7 +13,7 @@ from django.views.debug import ExceptionReporter
 
 from console import clock, http, jobs
 from console.models import Job
-from installations import circuits, leasing, refused, renewed, renewing, spool, standing, tokens
+from installations import circuits, leases, refused, renewed, renewing, spool, standing, tokens
 from installations.auth import Token, token_endpoint, token_response
 from installations.auth import renewing as asking
 from installations.models import Credential, CredentialVersion
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 MODULES = [
     tokens,
-    leasing,
+    leases,
     renewing,
     renewed,
     refused,
