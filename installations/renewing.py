@@ -8,7 +8,6 @@ that it renewed.
 import logging
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID, uuid4
@@ -16,7 +15,7 @@ from uuid import UUID, uuid4
 from django.db import DatabaseError, connection, transaction
 from django.db.models import F, Q
 
-from connectors.manifest import AuthMethod, Manifest
+from connectors.manifest import AuthMethod
 from connectors.models import ConnectorSettings
 from console import clock, jobs
 from console.clock import Now
@@ -25,73 +24,16 @@ from installations import alerts, attention, circuits, spool, standing
 from installations.auth import Token, TokenError, following
 from installations.auth import renew as ask
 from installations.auth.token_response import parse
+from installations.leases import LEASE, REVOKES, Held, Superseded, note_unknown
 from installations.models import Credential, CredentialVersion, Installation, Status, Tally
 from installations.values import BadValue, fill_scopes
 
 log = logging.getLogger("installations.renewing")
 
-# Three times as long as any request may take.
-LEASE = timedelta(seconds=60)
 # Mistakes that the partner made with its OAuth client, and no customer can mend.
 PARTNERS = {"invalid_client", "configuration_refused", "redirect_uri_mismatch"}
-# To send a refresh token of such a provider once more would end the whole grant.
-REVOKES = "single_use_revokes_family"
 # What a successful renewal shows to be over.
 MENDED = ["grant_ended", "renewal_lost", "renewal_unknown", "credential_rejected", "invalid_client"]
-
-
-class Superseded(Exception):
-    """Another one has renewed it, or taken the lease over: what this one knows is not written."""
-
-
-@dataclass(frozen=True)
-class Held:
-    """A credential under our lease."""
-
-    row: Credential
-    method: AuthMethod
-    lease: UUID
-    # An earlier holder never came back: it may have spent the refresh token.
-    lost: bool
-
-    @property
-    def mine(self):
-        """The row, as long as nobody else has renewed it or taken it over."""
-        return Credential.objects.filter(pk=self.row.pk, lease=self.lease, current_id=self.row.current_id)
-
-    @property
-    def manifest(self) -> Manifest:
-        return self.row.installation.definition.manifest
-
-
-def take(row: Credential, method: AuthMethod) -> Held | None:
-    """The lease, by one conditional UPDATE; None where another one has it."""
-    lease = uuid4()
-    same = Credential.objects.filter(pk=row.pk, current_id=row.current_id)
-    mine = {"lease": lease, "lease_until": Now() + LEASE}
-    if same.filter(lease_until=None).update(**mine):
-        return Held(row, method, lease, lost=False)
-    abandoned = same.filter(lease_until__lte=Now())
-    if getattr(method, "rotation", "none") == REVOKES and not spool.kept(row.pk):
-        # The lease stays with whoever has it: should that one come back, what it brings is the truth.
-        if abandoned.filter(unknown_since=None).update(unknown_since=Now()):
-            _note_unknown(row)
-        return None
-    return Held(row, method, lease, lost=True) if abandoned.update(**mine) else None
-
-
-def _note_unknown(row: Credential) -> None:
-    """Told at once, though the token may live on for a while: only a person can decide what is next."""
-    log.warning("renewal without an answer: credential=%s", row.pk)
-    attention.need(row.installation, row.current, "renewal_unknown")
-
-
-def insist(row: Credential) -> None:
-    """A person decides that it be renewed now: what held that back counts no more, but for a lease in use."""
-    same = Credential.objects.filter(pk=row.pk, current_id=row.current_id)
-    same.filter(Q(lease_until=None) | Q(lease_until__lte=Now())).update(
-        lease=uuid4(), lease_until=None, retry_at=None, unknown_since=None
-    )
 
 
 def renew(held: Held) -> Credential:
@@ -283,7 +225,7 @@ def _leave_open(held: Held, code: str) -> str:
     """Whether the refresh token was used nobody knows: the lease runs out as if we had been killed."""
     held.mine.update(retry_at=F("lease_until"), attempts=F("attempts") + 1, problem=code)
     if held.method.rotation == REVOKES and held.mine.update(unknown_since=Now()):
-        _note_unknown(held.row)
+        note_unknown(held.row)
         return "renewal_unknown"
     return code
 

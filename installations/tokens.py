@@ -16,7 +16,7 @@ from connectors.manifest import AuthMethod
 from console.clock import Now
 from console.models import Pause
 from console.problems import ProblemError
-from installations import renewing, standing
+from installations import leases, renewing, standing
 from installations.auth import Token, can_renew
 from installations.models import Credential, CredentialVersion, Installation
 
@@ -54,7 +54,7 @@ def usable(
     if not _is_due(row, rejected, ahead):
         return _of(row)
     if now:
-        renewing.insist(row)
+        leases.insist(row)
         row = _read(installation_id)
     method = _method(row)
     if method is None or not can_renew(method, Token.from_json(row.current.token)):
@@ -169,7 +169,7 @@ def _lead_or_follow(row: Credential, method: AuthMethod) -> Usable:
     """Take the lease and renew, or wait for whoever has it. Nobody ever renews without it."""
     until = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < until:
-        held = renewing.take(row, method)
+        held = leases.take(row, method)
         try:
             if held:
                 return _of(renewing.renew(held))

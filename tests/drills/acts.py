@@ -14,7 +14,7 @@ from django.db import connection
 
 from console.clock import Now
 from console.problems import ProblemError
-from installations import health, renewing, spool, tokens
+from installations import health, leases, renewing, spool, tokens
 from installations.models import Credential, Installation, Tally
 
 
@@ -30,7 +30,7 @@ def use(ids: list[UUID], threads: int, at: float = 0, *, lease: float = 60, **as
         finally:
             connection.close()
 
-    with patch.object(renewing, "LEASE", timedelta(seconds=lease)), ThreadPoolExecutor(threads) as pool:
+    with patch.object(leases, "LEASE", timedelta(seconds=lease)), ThreadPoolExecutor(threads) as pool:
         return list(pool.map(one, (ids[number % len(ids)] for number in range(max(threads, len(ids))))))
 
 
@@ -74,10 +74,10 @@ def race(ids: list[UUID], at: float) -> list[tuple[str, str]]:
 
     def take_anyway(row, method):
         lease = uuid4()
-        Credential.objects.filter(pk=row.pk).update(lease=lease, lease_until=Now() + renewing.LEASE)
-        return renewing.Held(row, method, lease, lost=False)
+        Credential.objects.filter(pk=row.pk).update(lease=lease, lease_until=Now() + leases.LEASE)
+        return leases.Held(row, method, lease, lost=False)
 
-    with patch.object(renewing, "take", take_anyway):
+    with patch.object(leases, "take", take_anyway):
         return use(ids, 1, at)
 
 
