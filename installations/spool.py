@@ -87,16 +87,17 @@ def kept(credential_id: UUID | None = None) -> list[Answer]:
     if not settings.SPOOL_DIR.is_dir():
         return []
     pattern = f"{credential_id or '*'}.*"
-    paths = [path for path in settings.SPOOL_DIR.glob(pattern) if path.suffix != ".part"]
     found = []
-    for path in sorted(paths, key=lambda path: path.stat().st_mtime):
+    for path in settings.SPOOL_DIR.glob(pattern):
+        if path.suffix == ".part":
+            continue
         try:
             found.append(_read(path))
-        except FileNotFoundError:
+        except FileNotFoundError:  # its holder has just written it into the database
             continue
         except (crypto.CannotOpen, ValueError, OSError) as error:
             log.error("an answer in the spool cannot be read: %s", type(error).__name__)
-    return found
+    return sorted(found, key=lambda answer: answer.requested_at)
 
 
 def seal_anew() -> int:

@@ -1,8 +1,12 @@
 """What is to be done in the background is done once, whatever becomes of the workers."""
 
+from uuid import uuid4
+
 import pytest
 
-from tests.drills import killing
+from console import clock, jobs
+from console.models import Event, Job
+from tests.drills import jobs_of_drill, killing
 from tests.drills.field import Field
 from tests.product import full
 from tests.rotating import rotating, rotating_process  # noqa: F401 - fixtures
@@ -20,3 +24,33 @@ def field(rotating):  # noqa: F811
 def test_workers_that_are_killed_lose_no_job_and_do_none_twice(field):
     figure = killing.killed_workers(field, full(10, 50), jobs=full(100, 400), renewals=full(20, 40))
     assert figure, figure
+
+
+def test_a_worker_that_stalls_past_its_lease_writes_nothing(field):
+    subject = uuid4()
+    jobs.schedule(jobs_of_drill.KIND, subject, field.partner.pk)
+    stalled = jobs.claim()
+    assert jobs.claim() is None, "it is in hand"
+    field.age(3, Job)
+    other = jobs.claim()
+    assert other.job == stalled.job
+    again = clock.now()
+    with pytest.raises(jobs.LeaseLost), stalled.finish(again):
+        Event.objects.create(partner=field.partner, kind="effect", actor="a", text="t", subject_id=subject)
+    stalled.put_off("late", jobs.FIRST_RETRY)
+    assert not Event.objects.filter(kind="effect").exists()
+    with other.finish(again):
+        Event.objects.create(partner=field.partner, kind="effect", actor="a", text="t", subject_id=subject)
+    assert Event.objects.filter(kind="effect").count() == 1
+    assert Job.objects.get(subject_id=subject).last_error == ""
+
+
+def test_what_is_wanted_once_more_while_it_is_done_is_done_once_more(field):
+    subject = uuid4()
+    jobs.schedule(jobs_of_drill.KIND, subject, field.partner.pk)
+    held = jobs.claim()
+    jobs.schedule(jobs_of_drill.KIND, subject, field.partner.pk)
+    jobs.run(held)
+    assert jobs.work() == 1
+    assert Event.objects.filter(kind=jobs_of_drill.KIND, subject_id=subject).count() == 2
+    assert not Job.objects.exists()

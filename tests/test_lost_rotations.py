@@ -33,6 +33,14 @@ def test_a_process_that_is_killed_after_the_answer_came_loses_nothing(field):
     assert lost(losing.killed_after_the_answer, field) == 0
 
 
+def test_whoever_comes_next_uses_an_answer_that_lies_in_the_spool(field):
+    (row,) = field.connected(1)
+    assert field.child(acts.die, "with the answer on disk", row.pk).is_killed()
+    field.age(61, Credential)
+    assert tokens.usable(row.pk).token == row.current_token()
+    assert (field.asked(), field.lost([row])) == (1, 0)
+
+
 def test_a_check_that_fails_afterwards_does_not_cost_the_token(field):
     assert lost(losing.check_fails_afterwards, field) == 0
 

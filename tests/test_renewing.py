@@ -1,12 +1,17 @@
 """Tokens are renewed by exactly one caller, and what a provider gave is never lost."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from django.db import connection
 
+from connectors import registry
+from console import clock, jobs
+from console.models import Job
 from console.problems import ProblemError
-from installations import tokens
+from installations import standing, tokens
+from installations.auth import Token
 from installations.models import Alert, Credential, Installation
 from tests.rotating import connected, rotating, rotating_process, store_client  # noqa: F401 - fixtures
 
@@ -76,3 +81,23 @@ def test_a_wrong_partner_secret_breaks_nothing(rotating, account, northwind, cli
     assert Installation.objects.filter(status="connected").count() == 3
     assert Alert.objects.count() == 1
     assert rotating.asked["token"] == 1
+
+
+@pytest.mark.parametrize(("lives", "ahead"), [(300, 150), (3600, 900), (30 * 86_400, 900), (60, 30)])
+def test_a_token_is_renewed_a_quarter_of_an_hour_ahead_or_at_half_of_its_life(rotating, lives, ahead):  # noqa: F811
+    method = registry.get("rotating-test").manifest.method("strict")
+    now = clock.now()
+    token = Token(access_token="a", refresh_token="r", expires_at=now + timedelta(seconds=lives))
+    found = {(token.expires_at - standing.renew_at(method, token, now)).total_seconds() for _ in range(500)}
+    assert ahead * 0.9 <= min(found) < ahead * 0.95
+    assert ahead * 1.05 < max(found) <= ahead * 1.1
+
+
+def test_a_token_of_five_minutes_is_not_renewed_in_a_loop(rotating, account, client_stored):  # noqa: F811
+    rotating.control(lifetime=300)
+    (row,) = connected(rotating, account, ["g"], ends_in=-5)
+    jobs.schedule("renew", row.pk, row.partner_id)
+    assert jobs.work() == 1
+    waits = (Job.objects.get(kind="renew", subject_id=row.pk).due_at - clock.now()).total_seconds()
+    assert 130 < waits < 170
+    assert (jobs.work(), rotating.asked["token"]) == (0, 1)
