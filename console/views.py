@@ -100,8 +100,9 @@ def _first_steps(request: HttpRequest, has_settings: bool) -> list[tuple[str, st
 def _with_subjects(request: HttpRequest, events) -> list[Event]:
     """The events, each with the installation that it is about, if it is about one."""
     events = list(events)
-    rows = Installation.objects.visible_to(request.principal).select_related("account").defer("values")
-    found = {row.pk: row for row in named(rows.filter(pk__in=[event.subject_id for event in events]))}
+    visible = Installation.objects.visible_to(request.principal)
+    found = visible.of_partner(request.principal, [event.subject_id for event in events])
+    named(found.values())
     for event in events:
         event.installation = found.get(event.subject_id)
     return events

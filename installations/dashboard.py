@@ -162,7 +162,8 @@ def _counts(rows) -> dict[str, dict[str, int]]:
     """{"heartland-retail": {"connected": 12, "disabled": 1}}, along an index that has all of it."""
     found: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     groups = rows.order_by().values_list("connector", "status")
-    for slug, status, count, off in groups.annotate(Count("pk"), Count("disabled_at")):
+    # Of rows, not of ids: those would have to be looked up.
+    for slug, status, count, off in groups.annotate(count=Count("*"), off=Count("disabled_at")):
         found[slug][status] += count - off
         found[slug][SWITCHED_OFF[0]] += off
     return found
@@ -197,14 +198,14 @@ def _troubles(rows, names: dict[str, str]) -> dict[str, Troubles]:
     parts = [
         _grouped(rows.in_state(Status.ATTENTION), "attention", F("problem")),
         _grouped(rows.ending_soon(), ENDS, Value("", CharField())),
-        _grouped(rows.lacking_scopes(), SCOPES, Value("", CharField())),
+        _grouped(rows.lacking_scopes(), SCOPES, F("missing_scopes")),
     ]
-    for kind, slug, code, count, first in parts[0].union(*parts[1:], all=True):
+    for kind, code, slug, count, first in parts[0].union(*parts[1:], all=True):
         of_one = found[slug]
         if kind == ENDS:
             of_one.ends, of_one.first_ends_at = count, first
         elif kind == SCOPES:
-            of_one.scopes = count
+            of_one.scopes += count
         else:
             name = names.get(slug, slug)
             of_one.reasons.append((_title(code, name) or "It does not work", count))
@@ -214,10 +215,12 @@ def _troubles(rows, names: dict[str, str]) -> dict[str, Troubles]:
 
 
 def _grouped(rows, kind: str, detail):
-    rows = rows.order_by().annotate(kind=Value(kind, CharField()), detail=detail)
-    groups = rows.values("kind", "connector", "detail")
-    groups = groups.annotate(count=Count("pk"), first=Min("grant_expires_at"))
-    return groups.values_list("kind", "connector", "detail", "count", "first")
+    # By the detail first: in the order of the connectors SQLite would walk through all rows of the partner.
+    rows = rows.order_by().annotate(kind=Value(kind, CharField()), detail=detail, slug=F("connector"))
+    groups = rows.values("kind", "detail", "slug")
+    return groups.annotate(count=Count("*"), first=Min("grant_expires_at")).values_list(
+        "kind", "detail", "slug", "count", "first"
+    )
 
 
 def _title(code: str, name: str) -> str:
@@ -242,5 +245,5 @@ def _secrets(ending: dict[str, date], names: dict[str, str]) -> list[SecretRow]:
 def _accounts(rows) -> list[tuple[str, str, int]]:
     """The accounts with the most that does not work: id, name, how much."""
     groups = rows.in_state(Status.ATTENTION).order_by().values_list("account_id", "account__name")
-    worst = groups.annotate(count=Count("pk")).order_by("-count", "account__name")[:ACCOUNTS]
+    worst = groups.annotate(count=Count("*")).order_by("-count", "account__name")[:ACCOUNTS]
     return [(str(pk), name, count) for pk, name, count in worst]

@@ -19,18 +19,9 @@ STEP, BAR, ABOVE, BELOW = 8, 6, 20, 10
 
 @dataclass(frozen=True)
 class Day:
-    """One day's bar: where it stands, and how far it reaches above and below the line."""
-
     on: date
     worked: int
     failed: int
-    x: int
-    up: float
-    down: float
-
-    @property
-    def top(self) -> float:
-        return ABOVE - self.up
 
 
 @dataclass(frozen=True)
@@ -43,7 +34,6 @@ class Sparkline:
     today: date
 
     width, height = DAYS * STEP - (STEP - BAR), ABOVE + BELOW + 2
-    line, below, bar = ABOVE, ABOVE + 2, BAR
 
     @property
     def id(self) -> str:
@@ -51,22 +41,14 @@ class Sparkline:
 
     @cached_property
     def days(self) -> list[Day]:
-        most = max((max(pair) for pair in self.counts.values()), default=0) or 1
-        found = []
-        for number in range(DAYS):
-            on = self.today - timedelta(days=DAYS - 1 - number)
-            worked, failed = self.counts.get(on, (0, 0))
-            # However few: what happened is seen.
-            up = max(2.0, round(ABOVE * worked / most, 1)) if worked else 0
-            down = max(3.0, round(BELOW * failed / most, 1)) if failed else 0
-            found.append(Day(on, worked, failed, number * STEP, up, down))
-        return found
+        days = [self.today - timedelta(days=ago) for ago in reversed(range(DAYS))]
+        return [Day(on, *self.counts.get(on, (0, 0))) for on in days]
 
-    @property
+    @cached_property
     def worked(self) -> int:
         return sum(day.worked for day in self.days)
 
-    @property
+    @cached_property
     def failed(self) -> int:
         return sum(day.failed for day in self.days)
 
@@ -77,6 +59,25 @@ class Sparkline:
     @property
     def bad_days(self) -> list[Day]:
         return [day for day in self.days if day.failed]
+
+    @property
+    def bars(self) -> dict[str, str]:
+        """What to draw (SVG 2, section 9.3): {"worked": path data, "failed": …, "nothing": …}."""
+        most = max(max(day.worked, day.failed) for day in self.days) or 1
+        paths: dict[str, list[str]] = {"worked": [], "failed": [], "nothing": []}
+        for x, day in zip(range(0, DAYS * STEP, STEP), self.days, strict=True):
+            if day.worked:
+                paths["worked"].append(_bar(x, ABOVE, -max(2, ABOVE * day.worked / most)))
+            if day.failed:
+                # However few they are: they are seen.
+                paths["failed"].append(_bar(x, ABOVE + 2, max(3, BELOW * day.failed / most)))
+            if not day.worked and not day.failed:
+                paths["nothing"].append(_bar(x, ABOVE, 1))
+        return {name: "".join(parts) for name, parts in paths.items() if parts}
+
+
+def _bar(x: int, y: int, height: float) -> str:
+    return f"M{x} {y}h{BAR}v{height:.3g}h-{BAR}z"
 
 
 def sparklines(principal: Principal, abouts: list[str]) -> dict[str, Sparkline]:

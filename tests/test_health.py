@@ -85,6 +85,14 @@ def test_while_backing_off_fifty_who_ask_make_one_request(row, rotating):  # noq
     assert rotating.alive("g")
 
 
+def test_of_all_who_saw_the_same_backing_off_one_may_hurry(row):
+    backing_off(row)
+    first, second = (tokens.read(row.pk) for _ in range(2))
+    assert [first.hurry(), second.hurry()] == [True, False]
+    # One who sees that it was hurried has nothing to hurry.
+    assert not tokens.read(row.pk).hurry()
+
+
 def test_an_asking_that_fails_backs_off_anew_and_says_why_though_the_token_lives(row, rotating):  # noqa: F811
     backing_off(row)
     rotating.control(answers=[503])
