@@ -15,10 +15,14 @@ from connectors.models import ConnectorSettings
 from console.crypto import CannotOpen
 from console.models import Account, KeyCanary, Partner
 from console.sealed import Sealed, SealedField
+from installations import ending
+from installations.auth import Token
 from installations.models import (
     AuthorizationRequest,
+    Credential,
     CredentialVersion,
     Installation,
+    Revocation,
     Setup,
     SetupLink,
     Status,
@@ -422,14 +426,28 @@ def everything(heartland, owner, account) -> list[str]:
     assert browser.get(path(back)).headers["Location"] == f"{base}done/"
     secrets += [client_secret, re.search(r"[?&]code=([^&]+)", back).group(1)]
     secrets.append(done.current_token().access_token)
-    # The partner's client registration.
+    # The partner's client registration, and the one before it, which still counts for a while.
     redirect_uri = ConnectorSettings.objects.for_connector(owner.partner.pk, "heartland-retail").redirect_uri
-    client_id, client_secret = heartland.register(redirect_uri)
-    owner.client.post(
-        "/connectors/library/heartland-retail/settings/",
-        {"client_id": client_id, "client_secret": client_secret},
+    for _ in range(2):
+        client_id, client_secret = heartland.register(redirect_uri)
+        answer = owner.client.post(
+            "/connectors/library/heartland-retail/settings/",
+            {"client_id": client_id, "client_secret": client_secret, "overlap_days": "7"},
+        )
+        assert answer.status_code == 302, answer.context["form"].errors
+        secrets.append(client_secret)
+    # A grant that is still to be ended at its provider.
+    ended, token = (
+        install(),
+        Token(access_token="the-access-token-to-end", refresh_token="the-refresh-token-to-end"),
     )
-    secrets.append(client_secret)
+    Installation.objects.filter(pk=ended.pk).update(connector="asana", auth_method="authorization_code")
+    version = CredentialVersion.objects.create(
+        partner=owner.partner, installation=ended, token=token.to_json()
+    )
+    Credential.objects.create(partner=owner.partner, installation=ended, current=version)
+    ending.disconnect(Installation.objects.get(pk=ended.pk), owner.principal)
+    secrets += [token.access_token, token.refresh_token]
     # An API token that works, one that is refused, and one that waits for its address.
     token = heartland.token()
     browser, base = begin(install(), "api_key")
@@ -442,7 +460,7 @@ def everything(heartland, owner, account) -> list[str]:
     answer = browser.post(f"{base}details/", {"access_token": waiting})
     assert answer.headers["Location"] == f"{base}address/"
     secrets.append(waiting)
-    assert len(set(secrets)) == len(secrets) == 14
+    assert len(set(secrets)) == len(secrets) == 17
     assert all(len(secret) > 15 for secret in secrets)
     return secrets
 
@@ -483,8 +501,10 @@ def test_every_sealed_column_was_filled_and_is_sealed(everything):
     assert found == {
         "KeyCanary.value": 1,
         "ConnectorSettings.values": 1,
+        "ConnectorSettings.previous": 1,
         "Installation.values": 1,
         "CredentialVersion.token": 2,
+        "Revocation.grant": 1,
         "Setup.values": 1,
         "Setup.token": 1,
         "AuthorizationRequest.verifier": 1,
@@ -508,6 +528,7 @@ def test_a_dump_holds_no_secret_and_restores_them_all(everything, tmp_path):
     SetupLink.objects.all().delete()
     Installation.objects.all().delete()
     Account.objects.all().delete()
+    Revocation.objects.all().delete()
     Partner.objects.all().delete()
     KeyCanary.objects.all().delete()
     assert not CredentialVersion.objects.exists()
