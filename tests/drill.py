@@ -39,7 +39,7 @@ def drills() -> list[Callable]:
     from tests.drills import flights, killing, losing, operations, outages
 
     return [
-        lambda field: flights.single_flight(field, 10),
+        lambda field: flights.single_flight(field, 5),
         lambda field: flights.slow_provider(field, seconds=12, lease=60),
         lambda field: flights.slow_provider(field, seconds=5, lease=2),
         lambda field: flights.stalled_holder(field, 10, "grace"),
@@ -48,7 +48,7 @@ def drills() -> list[Callable]:
         losing.ten_ways,
         outages.outage,
         outages.wrong_secret,
-        lambda field: outages.limited(field, 100),
+        lambda field: outages.limited(field, 60),
         killing.killed_workers,
         operations.key_rotation,
         operations.backup_and_restore,
