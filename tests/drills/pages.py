@@ -1,7 +1,9 @@
 """The console's pages over HTTP, and a browser that does not wait for them."""
 
+import os
 import socket
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from http.cookies import SimpleCookie
 from urllib.parse import urlencode, urlsplit
 
@@ -19,7 +21,9 @@ def serve(port: int) -> int:
     settings.SECURE_SSL_REDIRECT = False
     from django.core.wsgi import get_wsgi_application
 
-    return serve_application(get_wsgi_application(), port, "The console")
+    # Its log is of no interest to whoever reads a drill's rows.
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        return serve_application(get_wsgi_application(), port, "The console")
 
 
 class Browser:
