@@ -110,11 +110,6 @@ def fill(
         for number, state in enumerate(states)
     ]
     Installation.objects.bulk_create(rows, batch_size=BATCH)
-    _hold(partner, rows)
-    _count(chance, partner, customers, connectors, rows[:1])
-    Alert.objects.bulk_create(
-        Alert(partner=partner, connector=slug, code="invalid_client", times=40) for slug in connectors[:2]
-    )
     Event.objects.bulk_create(
         (
             Event(
@@ -139,6 +134,16 @@ def fill(
     return Filled(partner, member, customers[0].pk, rows[0].pk if rows else None)
 
 
+def live_in(made: Filled, connectors: list[str], seed: int = 1) -> None:
+    """Let what was made have been in use for two weeks: credentials, successes and failures, alerts."""
+    partner, chance = made.partner, random.Random(seed)
+    _hold(partner, list(Installation.objects.filter(partner=partner).defer("values")))
+    _count(chance, partner, connectors, made.installation_id)
+    Alert.objects.bulk_create(
+        Alert(partner=partner, connector=slug, code="invalid_client", times=40) for slug in connectors[:2]
+    )
+
+
 def _hold(partner: Partner, rows: list[Installation]) -> None:
     """A credential for each that is connected; every tenth one's belongs to an earlier client."""
     versions = [
@@ -158,10 +163,11 @@ def _hold(partner: Partner, rows: list[Installation]) -> None:
     )
 
 
-def _count(chance: random.Random, partner: Partner, customers, connectors: list[str], rows) -> None:
+def _count(chance: random.Random, partner: Partner, connectors: list[str], installation_id: UUID) -> None:
     """Two weeks of successes and failures."""
-    abouts = [f"connector:{slug}" for slug in connectors]
-    abouts += [f"account:{row.pk}" for row in customers] + [f"installation:{row.pk}" for row in rows]
+    accounts = Account.objects.filter(partner=partner).values_list("pk", flat=True)
+    abouts = [f"connector:{slug}" for slug in connectors] + [f"account:{pk}" for pk in accounts]
+    abouts.append(f"installation:{installation_id}")
     today = timezone.now().date()
     Tally.objects.bulk_create(
         (

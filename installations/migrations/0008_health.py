@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='installation',
-            index=models.Index(fields=['partner', 'last_worked_at', '-created_at', '-id', 'status', 'connector'], name='installation_by_silence'),
+            index=models.Index(fields=['partner', 'last_worked_at', '-created_at', '-id', 'status', 'disabled_at', 'connector'], name='installation_by_silence'),
         ),
         migrations.AddIndex(
             model_name='installation',

@@ -71,8 +71,8 @@ class InstallationQuerySet(TenantQuerySet):
         Looked up by key alone: given the partner as well, SQLite may walk through all that it has.
         """
         rows = self.model._base_manager.select_related("account").defer("values").in_bulk(keys)
-        own = not principal.is_customer
-        return {pk: row for pk, row in rows.items() if own and row.partner_id == principal.partner_id}
+        mine = None if principal.is_customer else principal.partner_id
+        return {pk: row for pk, row in rows.items() if row.partner_id == mine}
 
     def behind(self, connector: Connector) -> "InstallationQuerySet":
         """Rows made with another release of this connector than today's."""
@@ -99,7 +99,8 @@ class InstallationQuerySet(TenantQuerySet):
 
 
 # What the lists are sorted by, and what a search looks at.
-_LISTED = ["-created_at", "-id", "name", "external_account_name", "account"]
+_ORDER = ["-created_at", "-id"]
+_LISTED = [*_ORDER, "name", "external_account_name", "account"]
 
 
 class Installation(PartnerOwned, StoredValues):
@@ -206,11 +207,11 @@ class Installation(PartnerOwned, StoredValues):
             ),
             # The longest silent first.
             models.Index(
-                fields=["partner", "last_worked_at", "-created_at", "-id", "status", "connector"],
+                fields=["partner", "last_worked_at", *_ORDER, "status", "disabled_at", "connector"],
                 name="installation_by_silence",
             ),
             models.Index(
-                fields=["partner", "-created_at", "-id"],
+                fields=["partner", *_ORDER],
                 name="installation_switched_off",
                 condition=models.Q(disabled_at__isnull=False),
             ),
