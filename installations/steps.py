@@ -97,9 +97,9 @@ ABOUT_A_SETUP = ("setup.problem", "consent.refused")
 
 
 def problem_shown(request: HttpRequest, walk: Walk, reference: str) -> HttpResponse:
-    mine = Event.objects.visible_to(walk.principal).filter(subject_id=walk.installation.pk)
     # One request may leave several lines, and these alone are about a setup.
-    event = get_object_or_404(mine.filter(kind__in=ABOUT_A_SETUP), reference=reference)
+    mine = Event.objects.visible_to(walk.principal).filter(kind__in=ABOUT_A_SETUP)
+    event = get_object_or_404(mine, subject_id=walk.installation.pk, reference=reference)
     code = event.details.get("code", "")
     if code not in PROBLEMS:
         raise Http404(f"no problem {code}")
