@@ -103,7 +103,7 @@ def settings_changed(claim: Claim) -> None:
         return
     digests = _digests(connector.manifest, settings.values or {})
     until = time.monotonic() + 20
-    waited = Q(retry_at__isnull=False) & Q(problem__in=PARTNERS)
+    waited = Q(problem__in=PARTNERS)
     back = Q(problem="client_changed", current__client_digest__in=set(digests.values()))
     rows = Credential.objects.filter(partner_id=settings.partner_id)
     rows = rows.filter(waited | back, installation__connector=settings.connector)

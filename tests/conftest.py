@@ -6,6 +6,7 @@ see this?" asks it of all three. staff works for nobody.
 
 import json
 import re
+import shutil
 import urllib.request
 from dataclasses import dataclass
 
@@ -38,8 +39,10 @@ def pytest_configure():
 
 
 @pytest.fixture(autouse=True)
-def _empty_cache():
+def _nothing_left_behind(settings):
+    """Of an earlier test of this process: tries that were counted, answers that were kept."""
     cache.clear()
+    shutil.rmtree(settings.SPOOL_DIR, ignore_errors=True)
 
 
 @dataclass

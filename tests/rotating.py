@@ -8,7 +8,7 @@ from django.conf import settings as django_settings
 from connectors import registry, releases
 from connectors.models import ConnectorSettings
 from console import clock
-from console.models import Account, Partner
+from console.models import Account, Job, Partner
 from console.tenancy import Principal
 from installations import standing
 from installations.auth import Token
@@ -63,6 +63,8 @@ def store_client(partner: Partner, secret: str = CLIENT[1]) -> ConnectorSettings
     row = ConnectorSettings.objects.for_connector(partner.pk, "rotating-test")
     principal = Principal(partner_id=partner.pk, actor="owner@northwind.example")
     row.change(principal, {"client_id": CLIENT[0], "client_secret": secret})
+    # What follows from it is another test's.
+    Job.objects.filter(subject_id=row.pk).delete()
     return ConnectorSettings.objects.get(pk=row.pk)
 
 

@@ -258,7 +258,8 @@ def test_whose_token_belongs_to_an_earlier_client_is_found_and_whose_client_is_i
     digests["own"] = crypto.digest("their own")
     for name, digest in digests.items():
         own = {"client_id": {}, "client_secret": {}} if name == "own" else {}
-        row = make(name, auth_method="authorization_code", stored=own)
+        named = "" if name == "own" else digest
+        row = make(name, auth_method="authorization_code", stored=own, client_digest=named)
         version = CredentialVersion.objects.create(
             partner=owner.partner, installation=row, token={}, client_digest=digest
         )

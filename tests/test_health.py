@@ -231,7 +231,7 @@ def test_where_a_provider_does_not_say_what_it_granted_nothing_is_missing(owner,
 
 def test_installations_from_before_get_their_jobs(row):
     Job.objects.all().delete()
-    schedule = import_module("installations.migrations.0007_jobs_for_what_is_connected").schedule
+    schedule = import_module("installations.migrations.0009_jobs_for_what_is_connected").schedule
     schedule(apps, None)
     schedule(apps, None)
     found = {job.kind: job for job in Job.objects.all()}

@@ -31,6 +31,8 @@ def broken() -> dict[str, str]:
 @pytest.fixture(autouse=True)
 def all_is_well(db, monkeypatch):
     monkeypatch.setattr(readiness, "_migrated", False)
+    # A test with real transactions empties every table at its end.
+    KeyCanary.plant()
     queue.note_worker(clock.now())
 
 
@@ -52,7 +54,7 @@ def test_without_the_database_it_says_so_and_tells_nothing_about_it(monkeypatch)
 
 
 def test_a_migration_that_is_not_applied_is_named():
-    MigrationRecorder.Migration.objects.filter(app="console", name="0003_background_work").delete()
+    MigrationRecorder.Migration.objects.filter(app="console", name__gte="0003").delete()
     assert broken() == {"migrations": "some are not applied: manage.py migrate"}
 
 

@@ -24,7 +24,7 @@ from connectors.models import ConnectorSettings
 from console.models import Event, Partner, User
 from installations.auth.authorization_code import AuthorizationCode
 from installations.auth.token_response import TokenError
-from installations.models import AuthorizationRequest, Installation, SetupLink, Status
+from installations.models import AuthorizationRequest, Installation, Notice, SetupLink, Status
 from installations.wizard import STEPS
 from tests.conftest import PASSWORD, open_link
 from tests.stand_ins.quirks import Quirks, Request, answer
@@ -329,6 +329,9 @@ def test_no_address_of_the_product_shows_a_secret_to_anybody(world, owner, stran
         "account_id": list(Installation.objects.values_list("account_id", flat=True).distinct()),
         "installation_id": list(Installation.objects.values_list("pk", flat=True)),
         "link_id": links,
+        "notice_id": [
+            Notice.objects.create(partner=owner.partner, kind="digest", subject="One needs you").pk
+        ],
         "registration_id": list(AuthorizationRequest.objects.values_list("registration_id", flat=True)),
         "name": ["client_id", "client_secret"],
         "reference": references[:3],
