@@ -32,7 +32,7 @@ run: .venv/run .env
 	  $(BIN)/gunicorn console.wsgi --bind 127.0.0.1:$(PORT) --worker-class gthread --threads 16 --log-level warning
 
 test: .venv/test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 drill: .venv/test
 	@$(BIN)/python -m tests.drill $(ARGS)
