@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-from django.db.models import F, Q
+from django.db.models import F
 
 from connectors.manifest import AuthMethod, Manifest
 from console.clock import Now
@@ -73,11 +73,3 @@ def note_unknown(row: Credential) -> None:
     """Told at once, though the token may live on for a while: only a person can decide what is next."""
     log.warning("renewal without an answer: credential=%s", row.pk)
     attention.need(row.installation, row.current, "renewal_unknown")
-
-
-def insist(row: Credential) -> None:
-    """A person decides that it be renewed now: what held that back counts no more, but for a lease in use."""
-    same = Credential.objects.filter(pk=row.pk, current_id=row.current_id)
-    same.filter(Q(lease_until=None) | Q(lease_until__lte=Now())).update(
-        lease=uuid4(), lease_until=None, retry_at=None, unknown_since=None
-    )

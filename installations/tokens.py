@@ -40,23 +40,17 @@ class Usable:
     installation: Installation
 
 
-def usable(
-    installation_id: UUID, *, rejected: UUID | None = None, ahead: bool = False, now: bool = False
-) -> Usable:
+def usable(installation_id: UUID, *, rejected: UUID | None = None, ahead: bool = False) -> Usable:
     """The token of an installation, renewed if it is due.
 
     `rejected` is the id of a version that the provider has just refused: it is renewed once, unless somebody
-    has done so already. `ahead` renews as soon as that is due, not only when it is urgent; `now` even where
-    an earlier failure asks to wait, because a person wants it (with `rejected`: once). Raises ProblemError;
-    its `retry_after` says when a passing fault may be over.
+    has done so already. `ahead` renews as soon as that is due, not only when it is urgent. Raises
+    ProblemError; its `retry_after` says when a passing fault may be over.
     """
     row = _read(installation_id)
     _refuse(row)
     if not _is_due(row, rejected, ahead):
         return _of(row)
-    if now:
-        leases.insist(row)
-        row = _read(installation_id)
     method = _method(row)
     if method is None or not can_renew(method, Token.from_json(row.current.token)):
         return _while_it_lives(row, ProblemError("credential_expired"))

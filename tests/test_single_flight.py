@@ -91,26 +91,6 @@ def test_a_token_that_is_refused_though_new_is_renewed_once_and_then_reported(fi
     assert not field.lost([row])
 
 
-def test_what_a_person_wants_now_is_done_once_whatever_asked_to_wait(field):
-    (row,) = field.connected(1)
-    field.server.control(answers=[503])
-    with pytest.raises(ProblemError):
-        tokens.usable(row.pk)
-    with pytest.raises(ProblemError) as caught:
-        tokens.usable(row.pk)
-    assert caught.value.retry_after
-    assert field.asked() == 1, "it is held back"
-    seen = Credential.objects.get(installation=row).current_id
-    callers = [field.child(_now, [row.pk], seen) for _ in range(4)]
-    found = {one for child in callers for one in child.answer()}
-    assert found == {("token", row.current_token().access_token)}
-    assert field.asked() == 2
-
-
-def _now(ids, seen):
-    return acts.use(ids, 5, now=True, rejected=seen)
-
-
 def test_clocks_that_are_ten_minutes_wrong_change_nothing(field):
     figure = flights.clocks(field)
     assert figure, figure
