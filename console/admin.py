@@ -224,6 +224,10 @@ class Pauses(ReadOnly):
     search_fields = ["reason"]
     list_filter = ["created_at"]
 
+    def get_form(self, request, obj=None, change=False, **kwargs):
+        said = "While there is a pause nothing is renewed, checked or sent. All partners read this."
+        return super().get_form(request, obj, change, help_texts={"reason": said}, **kwargs)
+
     def has_add_permission(self, request):
         return admin.ModelAdmin.has_add_permission(self, request)
 

@@ -22,10 +22,11 @@ from console import clock, crypto, http
 from console.models import Event
 from console.problems import PROBLEMS, ProblemError, hide
 from console.tenancy import Principal
-from installations import answers, connecting, standing
+from installations import alerts, answers, connecting, standing
 from installations.auth import INTERACTIVE, Token, TokenError
 from installations.connecting import ChoiceNeeded
 from installations.models import AuthorizationRequest, Setup, SetupLink
+from installations.refused import PARTNERS
 from installations.values import BadValue, fill_scopes, resolve
 from installations.verification import AddressUnknown
 
@@ -189,9 +190,16 @@ def answer(request: HttpRequest, registration_id: UUID) -> AuthorizationRequest:
         row.installation.stop_waiting()
         own = [client.values[prop.name] for prop in manifest.properties_for(method.key) if prop.is_secret]
         words = hide(error.words, *own, code, *verifier.values())
+        if isinstance(error, TokenError) and error.code in PARTNERS and client.id == partner.id:
+            # No customer can mend it, and none should have to tell.
+            alerts.raise_alert(
+                row.partner_id, row.installation.connector, error.code, setup.definition.name, words
+            )
         raise Refused(error.code, row, words) from error
     else:
         row.close("connected")
+        if client.id == partner.id:
+            alerts.close_alerts(row.partner_id, row.installation.connector, *PARTNERS)
     return row
 
 

@@ -6,6 +6,7 @@ from csp.constants import SELF
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -17,6 +18,7 @@ from installations import authorization, connecting, links, verification
 from installations.auth import Token
 from installations.connecting import ChoiceNeeded
 from installations.entrances import console_user, customer
+from installations.refused import PARTNERS
 from installations.values import fill_scopes
 from installations.verification import AddressUnknown
 from installations.wizard import Walk
@@ -114,12 +116,17 @@ def problem_shown(request: HttpRequest, walk: Walk, reference: str) -> HttpRespo
         connector=walk.connector.name,
         partner=walk.partner.name,
         own=own,
+        settings_url="" if own or walk.principal.is_customer or code not in PARTNERS else _settings_of(walk),
         action_url=walk.url(onward),
         base_template=walk.base_template,
         walk=walk,
         installation=walk.installation,
         may_switch=code == "wrong_account" and not walk.principal.is_customer and walk.setup,
     )
+
+
+def _settings_of(walk: Walk) -> str:
+    return reverse("connector-settings", args=[walk.connector.slug])
 
 
 def review(request: HttpRequest, walk: Walk) -> HttpResponse:

@@ -91,7 +91,7 @@ def backed_up(tmp_path_factory):
         made.shell(FILL)
         file = folder / "console.backup"
         said = made.manage("backup", str(file))
-        assert "you need the keys t2 of ENCRYPTION_KEYS" in said
+        assert "you need of ENCRYPTION_KEYS: t2" in said
         yield made, file
 
 

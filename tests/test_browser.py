@@ -291,6 +291,8 @@ def test_a_wrong_client_secret_ends_in_a_page_that_says_who_can_mend_it(visit, p
     customer.page.get_by_text("What the other side said").click()
     customer.sees("invalid_client")
     assert re.search(r"Reference [A-Z2-9]{8}", customer.page.locator(".reference").inner_text())
+    # The partner knows before the customer calls.
+    admin.goes_to("/alerts/").sees("does not accept the application's credentials").looks()
 
 
 def test_the_main_job_needs_no_javascript(visit, product, forgotten):

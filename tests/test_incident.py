@@ -136,7 +136,7 @@ def test_support_lists_who_is_affected_and_changes_nothing(rows, rotating, accou
     said = capsys.readouterr().out
     for row in rows:
         assert f"Northwind Software\t{account.name}\tcust-1\trotating-test\t{row.pk}" in said
-    assert "3 installations of 1 partners." in said
+    assert "Installations: 3. Partners: 1." in said
     work()
     assert alive(rotating) == ["a", "b", "c"]
 

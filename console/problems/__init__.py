@@ -49,6 +49,9 @@ class ProblemError(Exception):
         return f"{self.problem.title}.".format(**names)
 
 
+_MENDED_IN_SETTINGS = {"mended_by": "You can, under the connector's Settings.", "action": "Open Settings"}
+
+
 def problem_page(
     request: HttpRequest,
     error: ProblemError,
@@ -57,13 +60,14 @@ def problem_page(
     partner: str = "the company that sent you",
     action_url: str = "/",
     own: bool = False,
+    settings_url: str = "",
     bare: bool = False,
     **context,
 ) -> HttpResponse:
     """The page for a problem. The caller records it, under `request.reference`.
 
-    `own`: whoever reads this can mend it, whoever it usually is. A `bare` page is made without the request's
-    session, user and messages.
+    `own`: whoever reads this can mend it, whoever it usually is; with `settings_url` it is mended there. A
+    `bare` page is made without the request's session, user and messages.
     """
     problem = error.problem
     names = {"connector": connector, "partner": partner}
@@ -78,6 +82,7 @@ def problem_page(
         }[CUSTOMER if own else problem.mended_by],
         "action": problem.action,
         "action_url": action_url,
+        **(_MENDED_IN_SETTINGS | {"action_url": settings_url} if settings_url else {}),
         "words": error.words,
         "code": error.code,
         "reference": request.reference,

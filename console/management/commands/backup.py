@@ -21,4 +21,4 @@ class Command(BaseCommand):
         except (OSError, backup.CannotRestore) as error:
             raise CommandError(str(error)) from error
         keys = ", ".join(manifest["key_ids"])
-        self.stdout.write(f"{file} was written. To restore it you need the keys {keys} of ENCRYPTION_KEYS.")
+        self.stdout.write(f"{file} was written. To restore it you need of ENCRYPTION_KEYS: {keys}.")

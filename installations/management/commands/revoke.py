@@ -41,7 +41,7 @@ class Command(BaseCommand):
             self.stdout.write("\t".join(told))
             pairs[row.partner_id, row.connector] = row.partner.name
             number += 1
-        self.stdout.write(f"{number} installations of {len({pair[0] for pair in pairs})} partners.")
+        self.stdout.write(f"Installations: {number}. Partners: {len({pair[0] for pair in pairs})}.")
         if not yes:
             self.stdout.write("Nothing was changed. With --yes their access is ended.")
             return
