@@ -154,6 +154,32 @@ def test_trying_anyway_what_was_spent_ends_it_and_says_so(owner, row, rotating):
     assert (row.status, row.problem) == ("needs_attention", "grant_ended")
 
 
+def test_trying_anyway_during_an_outage_goes_on_by_itself(owner, row, rotating):  # noqa: F811
+    unknown(row)
+    Job.objects.all().delete()
+    rotating.control(answers=[503])
+    owner.client.post(f"/installations/{row.pk}/try-anyway/")
+    assert rotating.asked["token"] == 1
+    Credential.objects.update(retry_at=None)
+    CredentialVersion.objects.update(expires_at=clock.now())
+    do("renew", row.pk)
+    assert rotating.asked["token"] == 2
+    assert Credential.objects.get().current.expires_at > clock.now()
+
+
+@pytest.mark.parametrize("problem", ["invalid_client", "configuration_refused", "redirect_uri_mismatch"])
+def test_a_renewal_that_works_ends_what_the_accounts_own_client_was_blamed_for(
+    problem,
+    row,
+    rotating,  # noqa: F811
+):
+    CredentialVersion.objects.update(expires_at=clock.now())
+    Installation.objects.update(status="needs_attention", problem=problem)
+    tokens.usable(row.pk)
+    row.refresh_from_db()
+    assert (row.status, row.problem) == ("connected", "")
+
+
 def test_renew_now_is_a_button_that_two_clicks_press_once(owner, row, rotating):  # noqa: F811
     page = owner.client.get(f"/installations/{row.pk}/").content.decode()
     assert "Renew now" in page
