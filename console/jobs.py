@@ -280,7 +280,7 @@ def sweep() -> None:
 
 
 def state() -> dict:
-    """How the queue is: {"waiting", "due", "running", "failed", "oldest_seconds", "kinds"}."""
+    """How the queue is: {"due", "running", "failed", "oldest_seconds", "kinds"}."""
     at = clock.now()
     rows = Job.objects.filter(failed_at=None)
     late = rows.filter(due_at__lte=at, started_at=None).aggregate(count=Count("pk"), oldest=Min("due_at"))
