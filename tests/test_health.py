@@ -15,7 +15,7 @@ from connectors.models import ConnectorSettings
 from console import clock, jobs, tidying
 from console.models import Event, Job, Pause
 from console.problems import ProblemError
-from installations import tokens
+from installations import attention, tokens
 from installations.models import Credential, CredentialVersion, Installation, Tally
 from tests.rotating import connected, rotating, rotating_process, store_client  # noqa: F401 - fixtures
 from tests.stand_ins.rotating import CLIENT
@@ -293,3 +293,17 @@ def test_a_chore_that_fails_keeps_none_of_the_others_from_being_done(northwind, 
     left = do(tidying.KIND, tidying.SUBJECT)
     assert done == [1]
     assert (left.last_error, left.attempts) == ("ValueError", 1)
+
+
+def test_what_needs_attention_is_noted_together_with_who_is_to_be_told(row, monkeypatch):
+    def killed(*args):
+        raise RuntimeError
+
+    monkeypatch.setattr(attention.items, "note", killed)
+    with pytest.raises(RuntimeError):
+        attention.need(row, row.current_version(), "renewal_unknown")
+    monkeypatch.undo()
+    assert not Event.objects.filter(kind="installation.needs_attention").exists()
+    # Otherwise it would be known already, and nobody ever told.
+    assert attention.need(Installation.objects.get(pk=row.pk), row.current_version(), "renewal_unknown")
+    assert Job.objects.filter(kind="tell", subject_id=row.pk).exists()
