@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from importlib import import_module
 
 import pytest
@@ -15,7 +16,7 @@ from connectors.models import ConnectorSettings
 from console import clock, jobs, tidying
 from console.models import Event, Job, Pause
 from console.problems import ProblemError
-from installations import attention, tokens
+from installations import attention, leases, refused, tokens
 from installations.models import Credential, CredentialVersion, Installation, Tally
 from tests.rotating import connected, rotating, rotating_process, store_client  # noqa: F401 - fixtures
 from tests.stand_ins.rotating import CLIENT
@@ -307,3 +308,28 @@ def test_what_needs_attention_is_noted_together_with_who_is_to_be_told(row, monk
     # Otherwise it would be known already, and nobody ever told.
     assert attention.need(Installation.objects.get(pk=row.pk), row.current_version(), "renewal_unknown")
     assert Job.objects.filter(kind="tell", subject_id=row.pk).exists()
+
+
+@pytest.mark.parametrize("how", ["left behind", "no answer"])
+def test_an_outcome_that_nobody_knows_is_noted_together_with_the_telling(
+    how,
+    rotating,  # noqa: F811
+    account,
+    client_stored,
+    monkeypatch,
+):
+    def killed(*args, **kwargs):
+        raise RuntimeError
+
+    (row,) = connected(rotating, account, ["f"])
+    held = leases.take(tokens.read(row.pk), row.definition.manifest.method("strict"))
+    if how == "left behind":
+        Credential.objects.update(lease_until=clock.now() - timedelta(seconds=1))
+        noticed = partial(leases.take, tokens.read(row.pk), held.method)
+    else:
+        noticed = partial(refused._leave_open, held, "provider_unavailable")
+    monkeypatch.setattr(attention, "need", killed)
+    with pytest.raises(RuntimeError):
+        noticed()
+    # Otherwise it would wait for somebody who was never told.
+    assert Credential.objects.get().unknown_since is None
