@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -34,6 +34,10 @@ class CannotRestore(Exception):
     """Why nothing was done, in words for whoever runs the server."""
 
 
+class SpoolLeftOut(Exception):
+    """The database was restored, what the spool held was not; why, in words for whoever runs the server."""
+
+
 # ── making one ──────────────────────────────────────────────────────────────────────────────────
 
 
@@ -49,7 +53,9 @@ def make(target: Path) -> dict:
             with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as file:
                 # First: an answer that is written meanwhile is then in both, which does no harm.
                 for path in _answers():
-                    file.write(path, SPOOL + path.name)
+                    # One that is gone by now is in the database.
+                    with suppress(FileNotFoundError):
+                        file.write(path, SPOOL + path.name)
                 _dump(dump)
                 file.write(dump, DATABASE)
                 manifest = _manifest()
@@ -94,18 +100,26 @@ def _manifest() -> dict:
 
 
 def restore(source: Path) -> dict:
-    """Fill the empty database and pause its background work; the manifest. Raises CannotRestore."""
+    """Fill the empty database, paused; the manifest. Raises CannotRestore, SpoolLeftOut."""
     with _opened(source) as file, tempfile.TemporaryDirectory() as folder:
         manifest = _checked(file)
         file.extract(DATABASE, folder)
         _load(Path(folder) / DATABASE)
-        answers = [name for name in file.namelist() if name.startswith(SPOOL)]
-        settings.SPOOL_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name in answers:
+        # Before anything else that may fail: a copy that is not paused ends the grants of the other one.
+        Pause.objects.create(reason=REASON)
+        try:
+            _spool(file)
+        except OSError as error:
+            raise SpoolLeftOut(error.strerror) from error
+    return manifest
+
+
+def _spool(file: zipfile.ZipFile) -> None:
+    settings.SPOOL_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in file.namelist():
+        if name.startswith(SPOOL):
             # The name's last part alone: whoever made the file must not choose where it is written.
             (settings.SPOOL_DIR / Path(name).name).write_bytes(file.read(name))
-    Pause.objects.create(reason=REASON)
-    return manifest
 
 
 @contextmanager

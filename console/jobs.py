@@ -151,7 +151,11 @@ class Claim:
         _wake_then(after)
 
     def give_up(self, code: str) -> None:
-        self._mine.update(failed_at=Now(), started_at=None, last_error=code[:100], lease=uuid4())
+        over = {"started_at": None, "last_error": code[:100], "lease": uuid4()}
+        # Asked for again meanwhile: it begins anew.
+        anew = {"due_at": F("wanted_at"), "wanted_at": None, "attempts": 0}
+        if not self._mine.filter(wanted_at__isnull=False).update(**over, **anew):
+            self._mine.update(**over, failed_at=Now())
 
 
 def _wake_then(after: timedelta) -> None:
@@ -276,7 +280,7 @@ def sweep() -> None:
 
 
 def state() -> dict:
-    """How the queue is: {"waiting", "due", "running", "failed", "oldest_seconds", "kinds"}."""
+    """How the queue is: {"due", "running", "failed", "oldest_seconds", "kinds"}."""
     at = clock.now()
     rows = Job.objects.filter(failed_at=None)
     late = rows.filter(due_at__lte=at, started_at=None).aggregate(count=Count("pk"), oldest=Min("due_at"))

@@ -43,8 +43,12 @@ def renew(claim: Claim) -> None:
             with claim.finish(clock.now() + timedelta(hours=1)):
                 return
         raise _again(error) from error
+    connector = found.installation.definition
+    if connector is None:
+        # Nobody knows any more how it would be renewed.
+        return
     row = tokens.read(claim.subject_id)
-    method = found.installation.definition.manifest.method(found.installation.auth_method)
+    method = connector.manifest.method(found.installation.auth_method)
     if row and (held := tokens.held_back(row)):
         # It could not be renewed and lives on for a while.
         if held.code in UP_TO_PEOPLE:

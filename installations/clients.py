@@ -109,10 +109,12 @@ def settings_changed(claim: Claim) -> None:
     rows = rows.filter(waited | back, installation__connector=settings.connector)
     for row in rows.select_related("installation").iterator():
         same = Credential.objects.filter(pk=row.pk, current_id=row.current_id, lease_until=None)
-        if same.update(retry_at=None, problem=""):
-            attention = Installation.objects.filter(pk=row.installation_id, problem="client_changed")
-            attention.update(status=Status.CONNECTED, problem="")
-            jobs.schedule("renew", row.installation_id, row.partner_id)
+        # Together: one that waits no more and has no job would be found by nobody.
+        with transaction.atomic():
+            if same.update(retry_at=None, problem=""):
+                attention = Installation.objects.filter(pk=row.installation_id, problem="client_changed")
+                attention.update(status=Status.CONNECTED, problem="")
+                jobs.schedule("renew", row.installation_id, row.partner_id)
         if time.monotonic() > until:
             # The rest in a moment: what is done no longer waits.
             with claim.finish(clock.now()):
@@ -165,8 +167,10 @@ def send_link(claim: Claim) -> None:
     by = Principal(partner_id=row.partner_id, actor=asked.actor)
     try:
         link, _ = links.send(row, by, email=row.address)
-    except ProblemError as error:
-        raise Again(error.code, timedelta(minutes=1)) from error
+    except ProblemError:
+        # So many mails a minute and no more: its turn comes, and that was no try.
+        with claim.finish(clock.now() + timedelta(minutes=1)):
+            return
     if not link.mailed:
         link.revoke()
         raise Again("mail_not_sent")

@@ -261,6 +261,8 @@ def _finish(
     partner = ConnectorSettings.objects.for_connector(setup.partner_id, setup.installation.connector)
     known = _known(manifest, partner, setup, token, {})
     with transaction.atomic():
+        # Locked in the order in which a renewal writes them, and a disconnect locks them.
+        Credential.objects.select_for_update().filter(installation_id=setup.installation_id).first()
         row = Installation.objects.select_for_update().filter(pk=setup.installation_id).first()
         setup = Setup.objects.select_for_update().filter(pk=setup.pk).first()
         # The provider may have taken its time, and much can end in twenty seconds.

@@ -1,5 +1,6 @@
 """The health of a connector, and what a person does about a token that is not renewed by itself."""
 
+from datetime import timedelta
 from uuid import UUID
 
 from django.contrib import messages
@@ -8,7 +9,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from connectors import catalogue
-from console import throttle
+from console import clock, jobs, throttle
 from console.models import Event
 from console.problems import ProblemError
 from console.tenancy import partner_member
@@ -69,6 +70,8 @@ def try_anyway(request: HttpRequest, installation_id: UUID) -> HttpResponse:
     if credential is None or not credential.try_anyway():
         messages.info(request, "There is nothing to try: it is known again how it stands.")
         return redirect("installation", row.pk)
+    # Should the provider be down at this moment, it is tried again without anybody asking.
+    jobs.schedule("renew", row.pk, row.partner_id, clock.now() + timedelta(minutes=1))
     Event.objects.record(
         "installation.tried_anyway",
         request.principal,

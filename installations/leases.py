@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
 
+from django.db import transaction
 from django.db.models import F
 
 from connectors.manifest import AuthMethod, Manifest
@@ -63,8 +64,10 @@ def take(row: Credential, method: AuthMethod) -> Held | None:
     abandoned = same.filter(lease_until__lte=Now())
     if getattr(method, "rotation", "none") == REVOKES and not spool.kept(row.pk):
         # The lease stays with whoever has it: should that one come back, what it brings is the truth.
-        if abandoned.filter(unknown_since=None).update(unknown_since=Now()):
-            note_unknown(row)
+        # Together: what is unknown waits for a person, who must have been told.
+        with transaction.atomic():
+            if abandoned.filter(unknown_since=None).update(unknown_since=Now()):
+                note_unknown(row)
         return None
     return Held(row, method, lease, lost=True) if abandoned.update(**mine) else None
 

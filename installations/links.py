@@ -117,7 +117,7 @@ def _mail(link: SetupLink, url: str) -> bool:
     text = render_to_string("installations/setup_link_mail.txt", context)
     try:
         send_mail(f"{installation.partner.name}: connect {connector.name}", text, None, [link.email])
-    except (OSError, SMTPException) as error:
+    except (OSError, SMTPException, ValueError) as error:  # the last: a name that is no header
         # Not the error's own words: a mail server repeats what it was sent.
         log.error("a setup link could not be mailed: %s", type(error).__name__)
         return False

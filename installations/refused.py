@@ -83,7 +83,9 @@ def _is_single_use(method: AuthMethod) -> bool:
 def _leave_open(held: Held, code: str) -> str:
     """Whether the refresh token was used nobody knows: the lease runs out as if we had been killed."""
     held.mine.update(retry_at=F("lease_until"), attempts=F("attempts") + 1, problem=code)
-    if held.method.rotation == REVOKES and held.mine.update(unknown_since=Now()):
-        note_unknown(held.row)
-        return "renewal_unknown"
+    # Together: what is unknown waits for a person, who must have been told.
+    with transaction.atomic():
+        if held.method.rotation == REVOKES and held.mine.update(unknown_since=Now()):
+            note_unknown(held.row)
+            return "renewal_unknown"
     return code

@@ -16,11 +16,12 @@ from installations.auth import Token, TokenError, following
 from installations.auth.token_response import parse
 from installations.leases import Held, Superseded
 from installations.models import Credential, CredentialVersion, Status, Tally
+from installations.refused import PARTNERS
 
 log = logging.getLogger("installations.renewing")
 
 # What a successful renewal shows to be over.
-MENDED = ["grant_ended", "renewal_lost", "renewal_unknown", "credential_rejected", "invalid_client"]
+MENDED = ["grant_ended", "renewal_lost", "renewal_unknown", "credential_rejected", *PARTNERS]
 
 
 def write(held: Held, token: Token) -> None:

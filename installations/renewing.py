@@ -115,14 +115,17 @@ def _candidates(held: Held, settings: ConnectorSettings, token: Token) -> list[d
 
 
 def _keep(held: Held, status: int, body: bytes, requested_at: datetime) -> None:
-    spool.keep(
-        spool.Answer(
-            credential_id=held.row.pk,
-            partner_id=held.row.partner_id,
-            version_id=held.row.current_id,
-            lease=held.lease,
-            status=status,
-            body=body,
-            requested_at=requested_at,
-        )
+    answer = spool.Answer(
+        credential_id=held.row.pk,
+        partner_id=held.row.partner_id,
+        version_id=held.row.current_id,
+        lease=held.lease,
+        status=status,
+        body=body,
+        requested_at=requested_at,
     )
+    try:
+        spool.keep(answer)
+    except OSError as error:
+        # A full disk here says nothing about the database, which is the next to be asked.
+        log.error("an answer could not be kept: credential=%s %s", held.row.pk, type(error).__name__)

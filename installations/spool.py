@@ -8,6 +8,7 @@ flushed to the disk before anything reads it, and the file goes only after the d
 import base64
 import logging
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -106,10 +107,13 @@ def seal_anew() -> int:
     One that is written to the database meanwhile comes back so, and is dropped by whoever finds that its
     version is the current one no longer.
     """
-    others = [answer for answer in kept() if not answer.path.read_bytes()[16:].startswith(crypto.head())]
-    for answer in others:
-        keep(answer)
-    return len(others)
+    done = 0
+    for answer in kept():
+        with suppress(FileNotFoundError):
+            if not answer.path.read_bytes()[16:].startswith(crypto.head()):
+                keep(answer)
+                done += 1
+    return done
 
 
 def _read(path: Path) -> Answer:

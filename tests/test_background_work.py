@@ -45,6 +45,18 @@ def test_a_worker_that_stalls_past_its_lease_writes_nothing(field):
     assert Job.objects.get(subject_id=subject).last_error == ""
 
 
+def test_what_is_wanted_once_more_while_it_is_given_up_begins_anew(field):
+    subject = uuid4()
+    jobs.schedule(jobs_of_drill.KIND, subject, field.partner.pk)
+    held = jobs.claim()
+    jobs.schedule(jobs_of_drill.KIND, subject, field.partner.pk)
+    held.give_up("late")
+    (row,) = Job.objects.all()
+    assert (row.failed_at, row.wanted_at, row.attempts, row.last_error) == (None, None, 0, "late")
+    assert jobs.work() == 1
+    assert Event.objects.filter(kind=jobs_of_drill.KIND, subject_id=subject).count() == 1
+
+
 def test_what_is_wanted_once_more_while_it_is_done_is_done_once_more(field):
     subject = uuid4()
     jobs.schedule(jobs_of_drill.KIND, subject, field.partner.pk)

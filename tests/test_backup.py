@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from console import backup
 from tests.product import Product, _database, full
 from tests.stand_ins.process import ROOT
 from tests.test_secrets_write_only import canary, found_in
@@ -199,6 +200,25 @@ def test_an_answer_of_the_spool_is_written_nowhere_but_there(backed_up, empty, t
     empty.manage("restore", str(hostile))
     assert (tmp_path / "second" / "spool" / "escaped").exists()
     assert not (tmp_path.parent / "escaped").exists()
+
+
+def test_a_copy_is_paused_whatever_comes_of_its_spool(backed_up, empty, tmp_path):
+    damaged = tmp_path / "damaged"
+    damaged.write_bytes(backed_up[1].read_bytes())
+    with zipfile.ZipFile(damaged, "a") as file:
+        # No file can be called that.
+        file.writestr("spool/..", "x")
+    said = refusal(empty, "restore", str(damaged))
+    assert "The database was restored and is paused, the answers in the spool were not" in said
+    assert "paused ['This is a restored copy." in empty.shell(READ)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_answer_that_is_written_meanwhile_does_not_end_the_backup(tmp_path, monkeypatch):
+    monkeypatch.setattr(backup, "_answers", lambda: [tmp_path / "gone"])
+    backup.make(tmp_path / "file")
+    with zipfile.ZipFile(tmp_path / "file") as file:
+        assert sorted(file.namelist()) == ["database", "manifest.json"]
 
 
 def test_an_earlier_backup_is_not_written_over(backed_up, tmp_path):

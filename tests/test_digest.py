@@ -1,16 +1,20 @@
 """A partner's people are told once, together, and not oftener than each hour."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from django.db import connection, connections
 from django.utils import timezone
 
 from connectors.models import ConnectorSettings
-from console import clock
+from console import clock, jobs
 from console.models import Event, Job, Membership
 from installations import alerts
 from installations.models import Alert, Circuit, DigestItem, Installation, Notice, Status
-from installations.notices import endings
+from installations.notices import endings, items
 from installations.notices import mailing as sending
 from tests import mailing
 from tests.mailing import SLUG, actor, body, breaks, customer, do, due, mends
@@ -375,3 +379,34 @@ def test_an_alert_closes_when_the_provider_lets_renewals_through(mails, owner):
     Circuit.objects.all().delete()
     look()
     assert Alert.objects.get().closed_at
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="there one writes at a time")
+@pytest.mark.django_db(transaction=True)
+def test_what_is_noted_as_a_digest_ends_waits_for_it(northwind, monkeypatch):
+    """Both lock the job before what is told: otherwise each would hold what the other wants."""
+    items.note(northwind.pk, "attention:a")
+    Job.objects.update(due_at=clock.now())
+    claim = jobs.claim()
+    is_noted, gather = threading.Event(), items.gather
+
+    def gathered(partner_id):
+        is_noted.set()
+        gather(partner_id)
+
+    def note():
+        try:
+            items.note(northwind.pk, "attention:a")
+        finally:
+            connections.close_all()
+
+    monkeypatch.setattr(items, "gather", gathered)
+    with ThreadPoolExecutor(1) as pool:
+        with claim.finish():
+            noting = pool.submit(note)
+            is_noted.wait(10)
+            time.sleep(0.3)
+            DigestItem.objects.update(told_at=clock.now())
+        noting.result(10)
+    assert items.fresh(northwind.pk).count() == 1
+    assert Job.objects.get().kind == "digest"

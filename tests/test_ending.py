@@ -3,16 +3,20 @@
 Row 11 of the scorecard: the provider is asked within 60 s, again for 24 h, and 0 rows of secrets stay.
 """
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from django.apps import apps
-from django.db import connection
+from django.db import connection, connections
 from django.db.models import ProtectedError
 
 from connectors.models import ConnectorSettings
 from console import clock, jobs
 from console.models import Account, Event, Job
+from console.problems import ProblemError
 from console.sealed import SealedField
 from installations import connecting, ending, leases, renewing, spool, tokens
 from installations.models import Credential, Installation, Revocation
@@ -291,3 +295,47 @@ def test_one_that_is_set_up_again_before_the_provider_answers_is_left_alone(row,
     assert revocations() == ["grant.kept"]
     assert not Revocation.objects.exists()
     assert rotating.alive("g")
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="there one writes at a time")
+def test_consent_and_a_disconnect_at_one_moment_wait_for_each_other(row, rotating, owner, monkeypatch):
+    """Both lock the credential before the installation: otherwise each would hold what the other wants."""
+    holds, wants = threading.Event(), threading.Event()
+    before = Installation.disconnect
+
+    def slowly(installation):
+        holds.set()
+        wants.wait(10)
+        time.sleep(0.3)
+        before(installation)
+
+    def disconnect():
+        try:
+            ending.disconnect(Installation.objects.get(pk=row.pk), owner.principal)
+        finally:
+            connections.close_all()
+
+    monkeypatch.setattr(Installation, "disconnect", slowly)
+    setup = connecting.begin(row, owner.principal)
+    setup.reviewed_at = clock.now()
+    setup.save()
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(disconnect)
+        holds.wait(10)
+        monkeypatch.setattr(connecting.verification, "verify", _then(wants, connecting.verification.verify))
+        with pytest.raises(ProblemError) as caught:
+            consent(setup, rotating, owner, "g")
+        ended.result(20)
+    assert caught.value.code == "attempt_revoked"
+    row.refresh_from_db()
+    assert row.status == "disconnected"
+
+
+def _then(event, function):
+    def called(*args):
+        try:
+            return function(*args)
+        finally:
+            event.set()
+
+    return called

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from importlib import import_module
 
 import pytest
@@ -15,7 +16,7 @@ from connectors.models import ConnectorSettings
 from console import clock, jobs, tidying
 from console.models import Event, Job, Pause
 from console.problems import ProblemError
-from installations import tokens
+from installations import attention, leases, refused, tokens
 from installations.models import Credential, CredentialVersion, Installation, Tally
 from tests.rotating import connected, rotating, rotating_process, store_client  # noqa: F401 - fixtures
 from tests.stand_ins.rotating import CLIENT
@@ -154,6 +155,32 @@ def test_trying_anyway_what_was_spent_ends_it_and_says_so(owner, row, rotating):
     assert (row.status, row.problem) == ("needs_attention", "grant_ended")
 
 
+def test_trying_anyway_during_an_outage_goes_on_by_itself(owner, row, rotating):  # noqa: F811
+    unknown(row)
+    Job.objects.all().delete()
+    rotating.control(answers=[503])
+    owner.client.post(f"/installations/{row.pk}/try-anyway/")
+    assert rotating.asked["token"] == 1
+    Credential.objects.update(retry_at=None)
+    CredentialVersion.objects.update(expires_at=clock.now())
+    do("renew", row.pk)
+    assert rotating.asked["token"] == 2
+    assert Credential.objects.get().current.expires_at > clock.now()
+
+
+@pytest.mark.parametrize("problem", ["invalid_client", "configuration_refused", "redirect_uri_mismatch"])
+def test_a_renewal_that_works_ends_what_the_accounts_own_client_was_blamed_for(
+    problem,
+    row,
+    rotating,  # noqa: F811
+):
+    CredentialVersion.objects.update(expires_at=clock.now())
+    Installation.objects.update(status="needs_attention", problem=problem)
+    tokens.usable(row.pk)
+    row.refresh_from_db()
+    assert (row.status, row.problem) == ("connected", "")
+
+
 def test_renew_now_is_a_button_that_two_clicks_press_once(owner, row, rotating):  # noqa: F811
     page = owner.client.get(f"/installations/{row.pk}/").content.decode()
     assert "Renew now" in page
@@ -267,3 +294,42 @@ def test_a_chore_that_fails_keeps_none_of_the_others_from_being_done(northwind, 
     left = do(tidying.KIND, tidying.SUBJECT)
     assert done == [1]
     assert (left.last_error, left.attempts) == ("ValueError", 1)
+
+
+def test_what_needs_attention_is_noted_together_with_who_is_to_be_told(row, monkeypatch):
+    def killed(*args):
+        raise RuntimeError
+
+    monkeypatch.setattr(attention.items, "note", killed)
+    with pytest.raises(RuntimeError):
+        attention.need(row, row.current_version(), "renewal_unknown")
+    monkeypatch.undo()
+    assert not Event.objects.filter(kind="installation.needs_attention").exists()
+    # Otherwise it would be known already, and nobody ever told.
+    assert attention.need(Installation.objects.get(pk=row.pk), row.current_version(), "renewal_unknown")
+    assert Job.objects.filter(kind="tell", subject_id=row.pk).exists()
+
+
+@pytest.mark.parametrize("how", ["left behind", "no answer"])
+def test_an_outcome_that_nobody_knows_is_noted_together_with_the_telling(
+    how,
+    rotating,  # noqa: F811
+    account,
+    client_stored,
+    monkeypatch,
+):
+    def killed(*args, **kwargs):
+        raise RuntimeError
+
+    (row,) = connected(rotating, account, ["f"])
+    held = leases.take(tokens.read(row.pk), row.definition.manifest.method("strict"))
+    if how == "left behind":
+        Credential.objects.update(lease_until=clock.now() - timedelta(seconds=1))
+        noticed = partial(leases.take, tokens.read(row.pk), held.method)
+    else:
+        noticed = partial(refused._leave_open, held, "provider_unavailable")
+    monkeypatch.setattr(attention, "need", killed)
+    with pytest.raises(RuntimeError):
+        noticed()
+    # Otherwise it would wait for somebody who was never told.
+    assert Credential.objects.get().unknown_since is None

@@ -4,7 +4,7 @@ import pytest
 
 from console.models import Pause
 from console.problems import ProblemError
-from installations import tokens
+from installations import spool, tokens
 from installations.models import Credential, Installation
 from tests.drills import acts, losing
 from tests.drills.field import Field
@@ -37,6 +37,16 @@ def test_whoever_comes_next_uses_an_answer_that_lies_in_the_spool(field):
     (row,) = field.connected(1)
     assert field.child(acts.die, "with the answer on disk", row.pk).is_killed()
     field.age(61, Credential)
+    assert tokens.usable(row.pk).token == row.current_token()
+    assert (field.asked(), field.lost([row])) == (1, 0)
+
+
+def test_a_disk_that_takes_nothing_does_not_cost_the_token(field, monkeypatch):
+    def full_disk(answer):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(spool, "keep", full_disk)
+    (row,) = field.connected(1)
     assert tokens.usable(row.pk).token == row.current_token()
     assert (field.asked(), field.lost([row])) == (1, 0)
 

@@ -1,11 +1,13 @@
 """/readyz names each part that is broken: each is broken in turn."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from huey import RedisHuey
 
 from console import clock, jobs, queue, readiness
@@ -115,3 +117,17 @@ def test_work_that_nobody_does_is_named(installation):
 def test_the_other_address_asks_for_nothing_but_the_database(django_assert_num_queries):
     with django_assert_num_queries(1):
         assert Client(HTTP_HOST="console.test").get("/healthz").status_code == 200
+
+
+def test_a_job_that_a_worker_left_behind_counts_as_waiting():
+    at = clock.now() - timedelta(minutes=10)
+    Job.objects.create(kind="drill", subject_id=uuid4(), due_at=at, started_at=at - timedelta(minutes=1))
+    assert "the oldest waits for 600 seconds" in broken()["jobs"]
+
+
+def test_anybody_may_ask_and_so_it_counts_nothing():
+    with CaptureQueriesContext(connection) as queries:
+        asked()
+    about_jobs = [query["sql"] for query in queries if "console_job" in query["sql"]]
+    assert len(about_jobs) == 1
+    assert "COUNT(" not in about_jobs[0]

@@ -224,6 +224,19 @@ def test_the_client_id_of_before_brings_them_back(rows, rotating, owner):
     assert code_of(rows[0]) == ""
 
 
+def test_whoever_is_let_renew_again_is_renewed_or_waits_as_before(rows, owner, monkeypatch):
+    def killed(*args):
+        raise RuntimeError
+
+    confirm(owner, ask(owner, overlap_days="0"))
+    assert code_of(rows[0]) == "client_changed"
+    save(owner, client_secret=CLIENT[1])
+    with monkeypatch.context() as patched:
+        patched.setattr(clients.jobs, "schedule", killed)
+        work()
+    assert Credential.objects.get(installation=rows[0]).problem == "client_changed"
+
+
 def test_one_that_brought_its_own_client_is_no_earlier_one(rows, owner):
     Installation.objects.filter(pk=rows[0].pk).update(stored={"client_id": {"at": "", "by": ""}})
     CredentialVersion.objects.filter(installation=rows[0]).update(client_digest="its own")
@@ -265,6 +278,27 @@ def test_a_link_that_a_killed_worker_sent_is_not_sent_again(rows, owner, account
     mail.outbox.clear()
     work()
     assert len(mail.outbox) == 2
+
+
+def test_links_beyond_what_may_be_mailed_in_a_minute_wait_and_are_not_given_up(
+    rows, owner, account, monkeypatch
+):
+    def too_many(name, *, per_minute):
+        raise ProblemError("too_many_tries")
+
+    Account.objects.filter(pk=account.pk).update(email="shop@harbor.example")
+    confirm(owner, ask(owner))
+    owner.client.post(CONSENTS)
+    with monkeypatch.context() as patched:
+        patched.setattr(links.throttle, "spend", too_many)
+        work()
+        waiting = Job.objects.filter(kind="send_link")
+        waiting.update(attempts=50, due_at=clock.now())
+        work()
+    assert waiting.filter(failed_at=None, due_at__gt=clock.now()).count() == 3
+    waiting.update(due_at=clock.now())
+    work()
+    assert len(mail.outbox) == 3
 
 
 def test_one_that_is_switched_off_gets_no_link(rows, owner, account):

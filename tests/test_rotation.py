@@ -234,3 +234,9 @@ def test_killed_ten_times_it_goes_on_where_it_stood(tmp_path):
         made.environment["ENCRYPTION_KEYS"] = third
         assert f"sum {sum(range(count))}" in made.shell(READ)
         assert "started" in made.shell("import console.wsgi; print('started')")
+
+
+def test_an_answer_that_is_written_meanwhile_is_not_sealed_anew(monkeypatch):
+    answer = spool.Answer(*(uuid.uuid4() for _ in range(4)), 200, b"{}", datetime.now(UTC))
+    monkeypatch.setattr(spool, "kept", lambda: [answer])
+    assert spool.seal_anew() == 0

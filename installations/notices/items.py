@@ -26,12 +26,13 @@ def chunks(rows: Iterable) -> Iterable[list]:
 def note(partner_id: UUID, *abouts: str) -> None:
     """Let these be in the next digest, whether or not they were in one before."""
     with transaction.atomic():
+        # Its job first: a digest that ends locks it before what it has told.
+        gather(partner_id)
         for some in chunks(abouts):
             # Anew, so that a digest that is being written does not take them for those it tells.
             DigestItem.objects.filter(partner_id=partner_id, about__in=some).delete()
             rows = [DigestItem(partner_id=partner_id, about=about) for about in some]
             DigestItem.objects.bulk_create(rows, ignore_conflicts=True)
-        gather(partner_id)
 
 
 def gather(partner_id: UUID) -> None:

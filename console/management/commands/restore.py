@@ -20,6 +20,11 @@ class Command(BaseCommand):
             manifest = backup.restore(file)
         except backup.CannotRestore as why:
             raise CommandError(f"{why} Nothing was changed.") from why
+        except backup.SpoolLeftOut as why:
+            raise CommandError(
+                f"The database was restored and is paused, the answers in the spool were not: {why}. "
+                "Mend that, and begin anew with an empty database."
+            ) from why
         self.stdout.write(
             f"The backup of {manifest['made_at']} was restored. Next:\n"
             "1. manage.py migrate\n"
