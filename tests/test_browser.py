@@ -7,11 +7,13 @@ sideways at 320 px, no script error, no breach of the content security policy, n
 import os
 import re
 import shutil
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from tests.product import Product
 
@@ -85,10 +87,16 @@ class Visitor:
 
     def chooses(self, *names: str) -> "Visitor":
         """Follow the menu, which a phone shows when asked."""
-        if self.page.locator(".nav-toggle > summary").is_visible():
-            self.page.locator(".nav-toggle > summary").click()
-        self.page.get_by_role("navigation", name="Main").get_by_role("link", name=names[-1]).click()
-        return self
+        menu = self.page.get_by_role("navigation", name="Main").get_by_role("link", name=names[-1])
+        toggle = self.page.locator(".nav-toggle > summary")
+        # The page that a click before this one leads to may arrive, its menu shut, between two looks.
+        for _ in range(10):
+            if toggle.is_visible() and not menu.is_visible():
+                toggle.click()
+            with suppress(PlaywrightTimeout):
+                menu.click(timeout=PATIENCE / 10)
+                return self
+        raise AssertionError(f"{self.page.url} shows no {names[-1]!r} in its menu")
 
     def enters(self, **values: str) -> "Visitor":
         for label, value in values.items():
