@@ -53,7 +53,7 @@ def test_those_that_failed_together_do_not_come_back_together(field):
 
 
 def test_a_limit_on_requests_is_kept_and_everything_is_renewed_in_time(field):
-    figure = outages.limited(field, full(60, 1000))
+    figure = outages.limited(field, full(30, 1000))
     assert figure, figure
 
 
