@@ -213,7 +213,12 @@ def connect(
     # The partner's application was used: one of the installation's own, of an earlier time, was not.
     theirs = manifest.client_registration(method.key) & partner.supplied(manifest, method.key)
     changes = fallbacks | address | dict.fromkeys(theirs)
-    _finish(manifest, setup, token, identity, changes, principal, link)
+    try:
+        _finish(manifest, setup, token, identity, changes, principal, link)
+    except ProblemError:
+        # Otherwise it would live on at the provider, with nobody here who knows of it.
+        ending.end_unused(setup, token, values, identity.account_id)
+        raise
     return identity
 
 

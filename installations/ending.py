@@ -60,6 +60,29 @@ def remove(installation: Installation, principal: Principal) -> str:
     return told
 
 
+def abandon_setup(installation: Installation, principal: Principal) -> None:
+    """Forget what a setup that was not finished has collected, and let the grant that it holds be ended."""
+    with transaction.atomic():
+        setups = Setup.objects.select_for_update().filter(installation=installation, token__isnull=False)
+        for setup in setups:
+            _end_of_setup(installation, setup)
+        setups.delete()
+        installation.stop_waiting()
+        Event.objects.record("setup.abandoned", principal, "The setup was abandoned", subject=installation)
+
+
+def end_unused(setup: Setup, token: Token, values: dict, account: str) -> None:
+    """Let a grant be ended that was given and then not taken, as the refusals after an exchange are.
+
+    Left alone where something lives by it, as far as anybody can tell: where the provider names no account,
+    nobody can.
+    """
+    method = setup.definition.manifest.method(setup.auth_method)
+    if account and method.is_oauth:
+        with transaction.atomic():
+            _ask_for_end(setup.installation, setup.release_id, method, token, values, account)
+
+
 def name_of(installation: Installation) -> str:
     """The connector's name, as people say it."""
     connector = installation.definition

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from connectors import catalogue
 from connectors.models import ConnectorSettings
@@ -20,7 +21,7 @@ from console.jobs import Again, Claim, handler
 from console.models import Event
 from console.tenancy import Principal
 from installations import ending
-from installations.models import Installation, Revocation, Status
+from installations.models import AuthorizationRequest, Installation, Revocation, Setup, Status
 
 log = logging.getLogger("installations.incident")
 
@@ -52,20 +53,36 @@ class Progress:
 
 
 def affected(partner_id: UUID, connector: str, until: datetime | None = None) -> QuerySet:
-    """The installations that hold an access, connected until then."""
-    rows = Installation.objects.filter(
-        partner_id=partner_id, connector=connector, status__in=[Status.CONNECTED, Status.ATTENTION]
-    )
-    return rows.filter(Q(connected_at=None) | Q(connected_at__lte=until)) if until else rows
+    """The installations that hold an access, in use or in a setup that was not finished, got until then."""
+    rows = Installation.objects.filter(partner_id=partner_id, connector=connector)
+    used = Q(status__in=[Status.CONNECTED, Status.ATTENTION])
+    begun = Setup.objects.filter(partner_id=partner_id, token__isnull=False)
+    if until:
+        used &= Q(connected_at=None) | Q(connected_at__lte=until)
+        begun = begun.filter(created_at__lte=until)
+    return rows.filter(used | Q(pk__in=begun.values("installation_id")))
+
+
+def _close_what_is_under_way(partner_id: UUID, connector: str) -> None:
+    """No setup that is open now connects any more: not by a consent that is given at this moment either.
+
+    What a setup holds already stays in it until the job has ended it at the provider.
+    """
+    now, mine = timezone.now(), {"partner_id": partner_id, "installation__connector": connector}
+    asked = AuthorizationRequest.objects.filter(**mine, consumed_at=None)
+    asked.update(consumed_at=now, outcome="attempt_revoked", verifier=None)
+    setups = Setup.objects.filter(**mine, finished_at=None)
+    setups.filter(Q(token__isnull=False) | Q(authorizationrequest__isnull=False)).update(finished_at=now)
 
 
 def begin(principal: Principal, connector: str) -> int:
     """Let all access that a partner's installations of a connector hold be ended; how many they are."""
     name = catalogue.names(principal.partner_id, [connector])[connector]
-    number = affected(principal.partner_id, connector).count()
     subject = ConnectorSettings.registration_id(principal.partner_id, connector)
-    if number:
-        with transaction.atomic():
+    with transaction.atomic():
+        # First: a consent that ends in a connection before this is among those that are counted.
+        _close_what_is_under_way(principal.partner_id, connector)
+        if number := affected(principal.partner_id, connector).count():
             Event.objects.record(
                 ASKED,
                 principal,
@@ -114,7 +131,10 @@ def disconnect_all(claim: Claim) -> None:
         for row in batch:
             try:
                 # All go: what they share is ended with the first.
-                ending.disconnect(row, principal, with_others=True)
+                if row.status in (Status.CONNECTED, Status.ATTENTION):
+                    ending.disconnect(row, principal, with_others=True)
+                else:
+                    ending.abandon_setup(row, principal)
             except Exception as error:  # the others do not wait for one that is damaged
                 log.error("not disconnected: installation=%s %s", row.pk, type(error).__name__)
                 failed.append(row.pk)

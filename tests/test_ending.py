@@ -3,6 +3,7 @@
 Row 11 of the scorecard: the provider is asked within 60 s, again for 24 h, and 0 rows of secrets stay.
 """
 
+import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from console.models import Account, Event, Job
 from console.problems import ProblemError
 from console.sealed import SealedField
 from installations import connecting, ending, leases, renewing, spool, tokens
+from installations.auth.token_response import parse
 from installations.models import Credential, Installation, Revocation
 from tests import rotating as at_rotating
 from tests.rotating import connected, store_client
@@ -339,3 +341,43 @@ def _then(event, function):
             event.set()
 
     return called
+
+
+# ── a grant that was given and then not taken ───────────────────────────────────────────────────
+
+
+def reauthorised(row: Installation, rotating, grant: str, owner, **account: str) -> None:
+    """Consent is given anew: by the account named, or by the grant's own."""
+    setup = connecting.begin(row, owner.principal)
+    manifest = setup.definition.manifest
+    partner = ConnectorSettings.objects.for_connector(row.partner_id, row.connector)
+    answer = rotating.control(issue=[grant])[grant]
+    token = parse(
+        200, json.dumps(answer).encode(), manifest.method("strict").token_response, requested_at=clock.now()
+    )
+    connecting.connect(manifest, partner, setup, token, owner.principal, None)
+
+
+def test_the_grant_of_a_wrong_account_ends_at_its_provider(row, rotating, owner):
+    with pytest.raises(ProblemError, match="wrong_account"):
+        reauthorised(row, rotating, "another", owner)
+    jobs.work()
+    assert not rotating.alive("another")
+    assert rotating.alive("g")
+
+
+def test_it_is_left_alone_where_another_installation_lives_by_that_account(row, rotating, account, owner):
+    connected(rotating, account, ["another"])
+    with pytest.raises(ProblemError, match="wrong_account"):
+        reauthorised(row, rotating, "another", owner)
+    jobs.work()
+    assert rotating.alive("another")
+
+
+def test_the_grant_that_comes_to_an_installation_that_was_switched_off_meanwhile_ends(row, rotating, owner):
+    ending.disconnect(row, owner.principal)
+    row.set_disabled(True)
+    with pytest.raises(ProblemError, match="installation_disabled"):
+        reauthorised(row, rotating, "late", owner)
+    jobs.work()
+    assert not rotating.alive("late")

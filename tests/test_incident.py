@@ -3,15 +3,30 @@
 Row 28 of the scorecard: 1,000 within ten minutes; a sample by default, FULL=1 makes them all.
 """
 
+import json
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
 
+from connectors.manifest.auth_methods import TokenResponse
+from connectors.models import ConnectorSettings
 from console import clock, jobs
 from console.models import Account, Event
-from installations import ending, incident
-from installations.models import Credential, CredentialVersion, Installation, Revocation
+from console.problems import ProblemError
+from installations import connecting, ending, incident
+from installations.auth import Token
+from installations.auth.token_response import parse
+from installations.models import (
+    AuthorizationRequest,
+    Credential,
+    CredentialVersion,
+    Installation,
+    Revocation,
+    Setup,
+    Status,
+)
 from tests import rotating as at_rotating
 from tests.incident import end_all
 from tests.product import full
@@ -126,6 +141,74 @@ def _damaged():
     from console.sealed import Sealed
 
     return Sealed(b"damaged")
+
+
+# ── what is under way ───────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def setup(rotating, account, northwind, owner) -> Setup:
+    """A new installation's, whose customer has given consent; the token is at hand."""
+    store_client(northwind)
+    row = Installation.objects.create(partner=northwind, account=account, connector="rotating-test")
+    made = connecting.begin(row, owner.principal)
+    connecting.choose_method(made, "strict")
+    return made
+
+
+def token_of(rotating, grant: str) -> Token:
+    answer = rotating.control(issue=[grant])[grant]
+    return parse(200, json.dumps(answer).encode(), TokenResponse(), requested_at=clock.now())
+
+
+def consent_asked(setup: Setup) -> AuthorizationRequest:
+    return AuthorizationRequest.objects.create(
+        partner=setup.partner,
+        installation=setup.installation,
+        setup=setup,
+        registration_id=uuid4(),
+        state_digest=uuid4().hex,
+        browser_digest="b",
+        verifier={"code_verifier": "v"},
+        expires_at=clock.now() + timedelta(minutes=10),
+    )
+
+
+def goes_on(setup: Setup, token: Token, owner) -> None:
+    manifest = setup.definition.manifest
+    partner = ConnectorSettings.objects.for_connector(setup.partner_id, "rotating-test")
+    connecting.connect(manifest, partner, setup, token, owner.principal, None)
+
+
+def test_what_a_setup_holds_that_was_not_finished_ends_too(setup, rotating, owner):
+    setup.token = token_of(rotating, "held").to_json()
+    setup.save()
+    assert incident.begin(owner.principal, "rotating-test") == 1
+    with pytest.raises(ProblemError):
+        goes_on(Setup.objects.get(pk=setup.pk), token_of(rotating, "held"), owner)
+    work()
+    assert alive(rotating) == []
+    assert not Setup.objects.filter(token__isnull=False).exists()
+    assert incident.progress(setup.partner_id, "rotating-test").is_over
+    assert Installation.objects.get().status == Status.NOT_SET_UP
+
+
+def test_a_consent_that_is_under_way_connects_no_more(setup, rotating, owner):
+    asked = consent_asked(setup)
+    incident.begin(owner.principal, "rotating-test")
+    assert not asked.consume()
+    # As one whose answer had come already, and whose code was being exchanged.
+    with pytest.raises(ProblemError):
+        goes_on(setup, token_of(rotating, "given"), owner)
+    assert Installation.objects.get().status == Status.NOT_SET_UP
+    work()
+    assert alive(rotating) == []
+
+
+def test_another_connectors_setups_go_on(setup, rotating, owner):
+    incident.begin(owner.principal, "heartland-retail")
+    goes_on(setup, token_of(rotating, "given"), owner)
+    assert Installation.objects.get().status == Status.CONNECTED
 
 
 # ── support's command ───────────────────────────────────────────────────────────────────────────

@@ -20,7 +20,6 @@ from django.urls import URLPattern, get_resolver, reverse
 
 from connectors import registry
 from connectors.manifest.auth_methods import AuthorizationCode as AuthMethod
-from connectors import registry
 from connectors.models import ConnectorSettings
 from console.models import Event, Partner, User
 from installations.auth.authorization_code import AuthorizationCode
@@ -32,7 +31,7 @@ from tests.stand_ins.quirks import Quirks, Request, answer
 
 pytestmark = pytest.mark.django_db
 
-# A partner's pages are alike for every connector, and a crawl looks at all: these have each way to authenticate
+# Pages are alike for every connector, and a crawl looks at all of them: these have each way to authenticate
 # that the canaries walk, one without any HTTP and one with many.
 CONNECTORS = ("heartland-retail", "github", "postgresql")
 HOST = "http://console.test"
