@@ -79,5 +79,7 @@ def _begin(partner_id, connector: str, problem: str, open_until) -> None:
                 open_until=open_until,
                 problem=problem,
             )
-    except IntegrityError:  # another process met the same
-        Circuit.objects.filter(partner_id=partner_id, connector=connector).update(failures=F("failures") + 1)
+    except IntegrityError:  # another process met the same; it may not have been told how long to wait
+        told = {"open_until": open_until, "problem": problem} if open_until else {}
+        rows = Circuit.objects.filter(partner_id=partner_id, connector=connector)
+        rows.update(failures=F("failures") + 1, **told)

@@ -8,6 +8,7 @@ flushed to the disk before anything reads it, and the file goes only after the d
 import base64
 import logging
 import os
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +18,7 @@ from uuid import UUID
 from django.conf import settings
 
 from console import crypto
+from console.tidying import daily
 
 log = logging.getLogger("installations.spool")
 
@@ -81,6 +83,15 @@ def keep(answer: Answer) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+@daily
+def forget_unfinished() -> None:
+    """What a process was killed in the middle of writing, a day ago: nobody ever reads it."""
+    for path in settings.SPOOL_DIR.glob("*.part"):
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > 24 * 3600:
+                path.unlink()
 
 
 def kept(credential_id: UUID | None = None) -> list[Answer]:

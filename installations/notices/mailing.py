@@ -4,6 +4,7 @@ import logging
 import re
 import unicodedata
 from smtplib import SMTPException, SMTPRecipientsRefused
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.mail import EmailMessage
@@ -49,12 +50,17 @@ def begun(claim: Claim, **fields) -> Notice:
     return rows.first() or Notice(partner_id=claim.job.partner_id, **fields)
 
 
-def send(notice: Notice, text: str, *, message_id: str = "") -> None:
-    """Raises NotSent. `text` may hold a link, which `notice.text` does not."""
+def send(notice: Notice, text: str) -> None:
+    """Raises NotSent. `text` may hold a link, which `notice.text` does not.
+
+    Whoever is killed before it is noted as sent sends it once more, with the same Message-ID: most mail
+    programs show one of the two (RFC 5322, section 3.6.4, has it unique to a message).
+    """
     if not settings.CAN_MAIL:
         raise NotSent("This server is not set up to send e-mail.", for_good=True)
     # Of a machine: nobody's absence note is to answer it (RFC 3834, section 5).
-    headers = {"Auto-Submitted": "auto-generated"} | ({"Message-ID": message_id} if message_id else {})
+    message_id = f"<{notice.pk}@{urlsplit(settings.BASE_URL).hostname}>"
+    headers = {"Auto-Submitted": "auto-generated", "Message-ID": message_id}
     try:
         EmailMessage(notice.subject, text, None, notice.to, headers=headers).send()
     except SMTPRecipientsRefused as error:
