@@ -4,10 +4,11 @@ import ipaddress
 import logging
 import secrets
 import time
+from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.checks import Error, register
-from django.http import HttpResponseNotAllowed
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.http import HttpResponseNotAllowed, HttpResponseRedirect
 
 from console import logs, metrics, spans
 from console.crypto import CannotOpen
@@ -55,6 +56,35 @@ class RequestLog:
         metrics.request(facts["method"], facts["route"], facts["status"], seconds)
         log.info("%(method)s %(route)s %(status)s %(ms)sms user=%(user)s", facts, extra=facts)
         return response
+
+
+class OneAddress:
+    """The console has one address, BASE_URL; two kinds of requests come by another one.
+
+    Probes ask a machine by its number, and are answered whatever they call it. On a developer's machine
+    people type localhost for 127.0.0.1: cookies and redirect URIs are of one of them, so they are led there.
+    """
+
+    PROBES = ("/healthz", "/readyz")
+    LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        base = urlsplit(settings.BASE_URL)
+        asked = request.META.get("HTTP_HOST", "")
+        if request.path in self.PROBES:
+            request.META["HTTP_HOST"] = base.netloc
+        elif (
+            settings.DEVELOPMENT
+            and asked != base.netloc
+            and base.hostname in self.LOOPBACK
+            and asked.rpartition(":")[0] in self.LOOPBACK
+            and request.method in ("GET", "HEAD")
+        ):
+            return HttpResponseRedirect(f"{base.scheme}://{base.netloc}{request.get_full_path()}")
+        return self.get_response(request)
 
 
 class RouteInPlaceOfPath(logging.Filter):
@@ -130,7 +160,7 @@ def client_address(request) -> str:
 
 
 @register(deploy=True)
-def trusts_its_proxy(app_configs, **kwargs) -> list[Error]:
+def trusts_its_proxy(app_configs, **kwargs) -> list[CheckMessage]:
     """Behind a proxy that is not trusted all have the proxy's address, and one spends the tries of all."""
     if settings.BEHIND_PROXY and not settings.TRUSTED_PROXIES:
         return [
@@ -138,6 +168,30 @@ def trusts_its_proxy(app_configs, **kwargs) -> list[Error]:
                 "BEHIND_PROXY is set and TRUSTED_PROXIES is 0.",
                 hint="Say how many proxies append to X-Forwarded-For.",
                 id="console.E001",
+            )
+        ]
+    if not settings.BEHIND_PROXY:
+        return [
+            Warning(
+                "BEHIND_PROXY is not set.",
+                hint="gunicorn speaks plain http: without it each request is redirected to https for ever.",
+                id="console.W004",
+            )
+        ]
+    return []
+
+
+@register(deploy=True)
+def has_an_address_of_its_own(app_configs, **kwargs) -> list[CheckMessage]:
+    """An address copied from an example: redirect URIs and setup links would lead to nobody."""
+    host = urlsplit(settings.BASE_URL).hostname or ""
+    reserved = ("example", "example.com", "example.net", "example.org", "test", "invalid", "localhost")
+    if any(host == name or host.endswith(f".{name}") for name in reserved):
+        return [
+            Error(
+                f"BASE_URL is {settings.BASE_URL}, a name that leads nowhere (RFC 2606).",
+                hint="Set it to the address at which people reach this console.",
+                id="console.E002",
             )
         ]
     return []

@@ -277,6 +277,9 @@ class KeyCanary(models.Model):
     # What a sealed value is bound to besides its row; the canary belongs to nobody.
     partner_id = ""
 
+    class Meta:
+        verbose_name_plural = "key canaries"
+
     def __str__(self) -> str:
         return "key canary"
 

@@ -49,7 +49,8 @@ def _rotate(model: type[Model], column: SealedField, report, batch: int) -> Prog
         rows = list(left.filter(pk__gt=last).order_by("pk")[:batch])
         for row in rows:
             _seal_anew(model, column, row, progress)
-        report(progress)
+        if rows or not progress.total:
+            report(progress)
         if rows:
             last = rows[-1].pk
         elif left.exclude(pk__in=progress.unreadable).exists():

@@ -74,6 +74,7 @@ def settings_tab(request: HttpRequest, slug: str) -> HttpResponse:
             "tab": "settings",
             "used_by": clients.used_by(request.principal, connector.manifest, settings),
             "earlier": earlier[:COUNTED].count(),
+            "connected": incident.affected(request.principal.partner_id, slug).exists(),
             "overlap_until": bool(settings.previous_clients(clock.now())) and settings.previous_until,
         },
         status=422 if form.errors else 200,

@@ -28,8 +28,8 @@ ENVIRONMENT = {
     "SECRET_KEY": SECRET_KEY,
     "SECRET_KEY_FALLBACKS": "",
     "ENCRYPTION_KEYS": f"k1:{FIRST}",
-    "BASE_URL": "https://console.example.com",
-    "ALLOWED_HOSTS": "console.example.com",
+    "BASE_URL": "https://console.northwind.software",
+    "ALLOWED_HOSTS": "console.northwind.software",
     "DEVELOPMENT": "0",
     "DEBUG": "0",
     "STAND_IN_ORIGINS": "",
@@ -166,7 +166,7 @@ def test_stand_ins_are_refused_in_production():
 def test_the_deployment_check_finds_nothing_in_production_and_something_elsewhere():
     check = ("manage.py", "check", "--deploy", "--fail-level", "WARNING")
     shared = {"CACHE_URL": "rediscache://127.0.0.1:6379/1", "QUEUE_URL": "redis://127.0.0.1:6379/0"}
-    shared["EMAIL_URL"] = MAIL
+    shared |= {"EMAIL_URL": MAIL, "BEHIND_PROXY": "1", "TRUSTED_PROXIES": "1"}
     production, development, weak = run_all(
         (check, shared), (check, {"DEVELOPMENT": "1"}), (check, {"SECRET_KEY": "short"})
     )
@@ -374,6 +374,17 @@ def test_behind_a_proxy_that_is_not_trusted_the_deployment_check_says_so():
     assert run(*check, BEHIND_PROXY="1", TRUSTED_PROXIES="1")[0] == 0
 
 
+@pytest.mark.parametrize("name", ["console.example.com", "console.example", "localhost", "console.test"])
+def test_an_address_that_is_only_an_example_is_noticed_by_the_deployment_check(name):
+    status, said = run("manage.py", "check", "--deploy", "--fail-level", "ERROR", BASE_URL=f"https://{name}")
+    assert (status, "console.E002" in said) == (1, True)
+
+
+def test_without_a_proxy_the_deployment_check_tells_what_becomes_of_requests():
+    status, said = run("manage.py", "check", "--deploy", "--fail-level", "WARNING")
+    assert (status, "console.W004" in said) == (1, True)
+
+
 def test_without_a_mail_server_the_deployment_check_says_so():
     status, said = run("manage.py", "check", "--deploy", "--fail-level", "WARNING")
     assert (status, "console.W003" in said) == (1, True)
@@ -382,9 +393,11 @@ def test_without_a_mail_server_the_deployment_check_says_so():
 def test_on_postgresql_the_deployment_check_asks_for_what_several_processes_share():
     check = ("manage.py", "check", "--deploy", "--fail-level", "WARNING")
     # Nobody is asked: the address alone counts.
-    postgres = {"DATABASE_URL": "postgres://nobody@127.0.0.1:1/nothing", "EMAIL_URL": MAIL}
+    postgres = {"DATABASE_URL": "postgres://nobody@127.0.0.1:1/nothing"}
     cache, queue = {"CACHE_URL": "rediscache://127.0.0.1:1/1"}, {"QUEUE_URL": "redis://127.0.0.1:1/0"}
-    file = {"DATABASE_URL": "sqlite:///nothing", "EMAIL_URL": MAIL}
+    file = {"DATABASE_URL": "sqlite:///nothing"}
+    rest = {"EMAIL_URL": MAIL, "BEHIND_PROXY": "1", "TRUSTED_PROXIES": "1"}
+    postgres, file = postgres | rest, file | rest
     found = [
         (status, "console.W001" in said, "console.W002" in said)
         for status, said in run_all(

@@ -239,8 +239,8 @@ def test_no_script_and_no_other_site_gets_at_a_cookie(world):
 PRODUCTION = {
     "SECRET_KEY": "only-for-tests-" + "0123456789abcdefghijklmnopqrstuvwxyz" * 2,
     "SECRET_KEY_FALLBACKS": "",
-    "BASE_URL": "https://console.example.com",
-    "ALLOWED_HOSTS": "console.example.com",
+    "BASE_URL": "https://console.northwind.software",
+    "ALLOWED_HOSTS": "console.northwind.software",
     "DEVELOPMENT": "0",
     "DEBUG": "0",
     "BEHIND_PROXY": "0",
@@ -272,7 +272,7 @@ Membership.objects.create(user=user, partner=partner)
 account = Account.objects.create(partner=partner, name="Harbor")
 row = Installation.objects.create(partner=partner, account=account, connector="heartland-retail")
 link, url = SetupLink.issue(row, by="owner@northwind.example")
-host = {"HTTP_HOST": "console.example.com"}
+host = {"HTTP_HOST": "console.northwind.software"}
 member, customer, evil = Client(**host), Client(**host), Client(HTTP_HOST="evil.example")
 answers = []
 
@@ -293,7 +293,7 @@ keep("plain http, other host", evil.get("/accounts/"))
 keep("health, plain http", Client(**host).get("/healthz"))
 settings_url = "/connectors/library/heartland-retail/settings/"
 member.post(settings_url, {"client_id": "a", "client_secret": "b"}, secure=True)
-keep("setup link", customer.get(url.removeprefix("https://console.example.com"), secure=True))
+keep("setup link", customer.get(url.removeprefix("https://console.northwind.software"), secure=True))
 base = f"/setup/{link.pk}/"
 customer.post(base + "review/", secure=True)
 customer.post(base + "method/", {"auth_method": "authorization_code"}, secure=True)
@@ -303,11 +303,12 @@ print(json.dumps({"answers": answers, "cookies": cookies, "url": url}))
 """
 
 
-def run_in_production(tmp_path, *command: str) -> str:
+def run_in_production(tmp_path, *command: str, **changes: str) -> str:
     environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     environment |= PRODUCTION | {
         "ENCRYPTION_KEYS": os.environ["ENCRYPTION_KEYS"],
         "DATABASE_URL": f"sqlite:///{tmp_path / 'production.sqlite3'}",
+        **changes,
     }
     done = subprocess.run(
         [sys.executable, *command],
@@ -370,10 +371,30 @@ def test_in_production_a_browser_is_told_to_come_back_by_https_alone(production)
 
 def test_in_production_plain_http_leads_to_the_configured_address_whatever_the_host(production):
     locations = {answer["what"]: answer["headers"].get("Location") for answer in production["answers"]}
-    assert locations["plain http"] == "https://console.example.com/accounts/?q=x"
-    assert locations["plain http, other host"] == "https://console.example.com/accounts/"
-    assert production["url"].startswith("https://console.example.com/s/")
+    assert locations["plain http"] == "https://console.northwind.software/accounts/?q=x"
+    assert locations["plain http, other host"] == "https://console.northwind.software/accounts/"
+    assert production["url"].startswith("https://console.northwind.software/s/")
 
 
 def test_djangos_own_check_of_a_deployment_has_nothing_to_say(tmp_path):
-    run_in_production(tmp_path, "manage.py", "check", "--deploy", "--fail-level", "INFO")
+    proxy = {"BEHIND_PROXY": "1", "TRUSTED_PROXIES": "1"}
+    run_in_production(tmp_path, "manage.py", "check", "--deploy", "--fail-level", "INFO", **proxy)
+
+
+# ── by which name it is called ──────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_a_probe_is_answered_whatever_it_calls_the_machine(path):
+    assert Client(HTTP_HOST="10.0.0.7:8000").get(path).status_code in (200, 503)
+    assert Client(HTTP_HOST="10.0.0.7:8000").get("/sign-in/").status_code == 400
+
+
+def test_on_a_developers_machine_localhost_leads_to_the_one_address(settings):
+    settings.BASE_URL = "http://127.0.0.1:8000"
+    led = Client(HTTP_HOST="localhost:8000").get("/sign-in/?next=/accounts/")
+    assert led["Location"] == "http://127.0.0.1:8000/sign-in/?next=/accounts/"
+    settings.DEVELOPMENT = False
+    settings.ALLOWED_HOSTS = ["127.0.0.1"]
+    assert Client(HTTP_HOST="localhost:8000").get("/sign-in/").status_code == 400

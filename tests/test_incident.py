@@ -69,7 +69,7 @@ def test_row_28_all_of_them_end_within_ten_minutes_though_a_worker_is_killed(
 
 def test_the_page_asks_for_the_name_and_says_how_far_it_is(rows, rotating, owner):
     page = owner.client.get(PAGE).content.decode()
-    assert "<strong>3 accounts</strong>" in page
+    assert "<strong>3 installations</strong>" in page
     refused = owner.client.post(PAGE, {"name": "rotating"})
     assert refused.status_code == 422
     assert "not the connector" in refused.content.decode()

@@ -10,6 +10,10 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AlterModelOptions(
+            name='keycanary',
+            options={'verbose_name_plural': 'key canaries'},
+        ),
         migrations.AddIndex(
             model_name='job',
             index=models.Index(condition=models.Q(('started_at__isnull', False)), fields=['started_at'], name='job_under_way'),

@@ -122,7 +122,7 @@ PROBLEMS = {
     ),
     "credential_rejected": Problem(
         "{connector} does not accept this credential",
-        "It may be mistyped, or it was revoked at {connector}.",
+        "It was ended at {connector}, or what was entered was not right.",
         CUSTOMER,
         status=502,
     ),

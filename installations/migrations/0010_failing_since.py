@@ -10,6 +10,10 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AlterModelOptions(
+            name='tally',
+            options={'verbose_name_plural': 'tallies'},
+        ),
         migrations.AddField(
             model_name='credential',
             name='failing_since',

@@ -15,6 +15,7 @@ class Tally(PartnerOwned):
     failed = models.PositiveIntegerField(default=0)
 
     class Meta:
+        verbose_name_plural = "tallies"
         constraints = [models.UniqueConstraint(fields=["partner", "about", "day"], name="one_tally_per_day")]
         # For throwing away what is old.
         indexes = [models.Index(fields=["day"], name="tally_by_day")]
