@@ -5,6 +5,7 @@ import binascii
 from datetime import timedelta
 
 from django.contrib import messages
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -43,15 +44,17 @@ def settings_tab(request: HttpRequest, slug: str) -> HttpResponse:
         lost = clients.would_lose(request.principal, connector.manifest, settings, form.changes())
         if lost and not confirmed:
             return _ask_first(request, entry, settings, form, lost)
-        changed = settings.change(
-            request.principal,
-            form.changes(),
-            client=connector.manifest.client_properties,
-            overlap=form.overlap,
-            **form.advanced(),
-        )
-        if changed:
-            clients.changed(settings)
+        # Together: what waits for the new values would wait on, and to save them once more is no change.
+        with transaction.atomic():
+            changed = settings.change(
+                request.principal,
+                form.changes(),
+                client=connector.manifest.client_properties,
+                overlap=form.overlap,
+                **form.advanced(),
+            )
+            if changed:
+                clients.changed(settings)
         said = f"The settings of {connector.name} were saved." if changed else "Nothing was changed."
         messages.success(request, said)
         return redirect("connector-consents" if lost else "connector-settings", slug)
