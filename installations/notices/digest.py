@@ -1,9 +1,6 @@
 """One message to a partner's people about all that is new, at most once an hour."""
 
 from datetime import datetime, timedelta
-from urllib.parse import urlsplit
-
-from django.conf import settings
 
 from console import clock
 from console.jobs import Claim, handler
@@ -52,10 +49,8 @@ def _send(claim: Claim, partner: Partner, matters: Matters, to: list[str]) -> No
     notice = mailing.begun(claim, kind="digest")
     notice.to, notice.subject, notice.text = to, matters.headline(), matters.text()
     notice.save()
-    # Always the same for the same row: sent twice by an accident, it is shown once.
-    message_id = f"<{notice.pk}@{urlsplit(settings.BASE_URL).hostname}>"
     try:
-        mailing.send(notice, notice.text, message_id=message_id)
+        mailing.send(notice, notice.text)
     except mailing.NotSent as error:
         mailing.failed(notice, error)
         return None
