@@ -7,6 +7,7 @@ from django.contrib.auth.forms import AdminUserCreationForm
 from django.db import transaction
 
 from console import jobs, queue
+from console.clock import Now
 from console.models import Account, Event, Job, KeyCanary, Membership, Partner, Pause, User
 from console.tenancy import Principal
 
@@ -118,6 +119,9 @@ class Partners(admin.ModelAdmin):
         what = "resumed" if active else "paused"
         for partner in partners:
             Partner.objects.filter(pk=partner.pk).update(is_active=active)
+            if active:
+                # Meanwhile tokens may have run out; what was put off until later is looked at now.
+                Job.objects.filter(partner=partner, kind="renew", failed_at=None).update(due_at=Now())
             Event.objects.record(
                 f"partner.{what}", staff(request, partner.pk), f"Access was {what}", subject=partner
             )

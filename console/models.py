@@ -242,6 +242,9 @@ class Job(models.Model):
             models.Index(
                 fields=["failed_at"], name="job_given_up", condition=models.Q(failed_at__isnull=False)
             ),
+            models.Index(
+                fields=["started_at"], name="job_under_way", condition=models.Q(started_at__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:

@@ -1,13 +1,15 @@
 """For those who watch the server rather than use it: does it work, is it ready, how does it fare."""
 
+from contextlib import suppress
 from secrets import compare_digest
 
 from django.conf import settings
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
 from console import gauges, readiness
+from console.models import Pause
 from console.problems import ProblemError, problem_page
 
 
@@ -23,9 +25,11 @@ def healthz(request: HttpRequest) -> HttpResponse:
 def readyz(request: HttpRequest) -> HttpResponse:
     parts = readiness.parts()
     ready = set(parts.values()) == {readiness.OK}
-    return JsonResponse(
-        {"status": "ready" if ready else "not ready", "parts": parts}, status=200 if ready else 503
-    )
+    found = {"status": "ready" if ready else "not ready", "parts": parts}
+    with suppress(DatabaseError):
+        # Pages work during a pause, so it is no reason to take this server out of service.
+        found["paused"] = Pause.objects.exists()
+    return JsonResponse(found, status=200 if ready else 503)
 
 
 @require_safe

@@ -39,8 +39,9 @@ class Bulletin:
     ends_at: datetime | None = None
     next_renewal_at: datetime | None = None
     can_renew: bool = False
-    # Why the last try to renew it failed, how often that was, and when it is tried again.
+    # Why the last try to renew it failed, since when it does, how often, and when it is tried again.
     failing: str = ""
+    failing_since: datetime | None = None
     attempts: int = 0
     retry_at: datetime | None = None
     unknown_since: datetime | None = None
@@ -81,6 +82,7 @@ def of(installation: Installation, principal: Principal) -> Bulletin:
         next_renewal_at=due.get("renew"),
         can_renew=renewable,
         failing=_failing(installation, row),
+        failing_since=row.failing_since,
         attempts=row.attempts,
         retry_at=row.retry_at if row.retry_at and row.retry_at > row.clock else None,
         unknown_since=row.unknown_since,

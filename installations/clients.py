@@ -87,7 +87,15 @@ def with_addresses(rows: list[Installation]) -> list[Installation]:
 # ── what follows when the partner has changed its values ────────────────────────────────────────
 
 
-def changed(settings: ConnectorSettings) -> None:
+def change(principal: Principal, settings: ConnectorSettings, values: dict, **how) -> bool:
+    """Store the partner's values, as ConnectorSettings.change does, with what follows: both or nothing."""
+    with transaction.atomic():
+        if is_changed := settings.change(principal, values, **how):
+            _changed(settings)
+    return is_changed
+
+
+def _changed(settings: ConnectorSettings) -> None:
     """What was refused because of the values before is tried again with those of now."""
     alerts.close_alerts(settings.partner_id, settings.connector, *PARTNERS)
     circuits.succeeded(settings.partner_id, settings.connector)

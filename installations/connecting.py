@@ -292,7 +292,7 @@ def _finish(
         )
         # A renewal that is under way has nothing to write any more: its lease is gone.
         fresh = {"lease": uuid4(), "lease_until": None, "retry_at": None, "unknown_since": None}
-        fresh |= {"current": version, "problem": "", "attempts": 0}
+        fresh |= {"current": version, "problem": "", "attempts": 0, "failing_since": None}
         if not Credential.objects.filter(installation=row).update(**fresh):
             Credential.objects.create(partner_id=row.partner_id, installation=row, **fresh)
         # The grant of the last time is superseded as a whole.

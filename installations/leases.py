@@ -6,7 +6,8 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import DateTimeField, F
+from django.db.models.functions import Coalesce
 
 from connectors.manifest import AuthMethod, Manifest
 from console.clock import Now
@@ -51,7 +52,13 @@ class Held:
 
     def put_off(self, code: str, after: timedelta) -> None:
         """Let it go, not to be tried again before that. `code` is one of console.problems."""
-        self.mine.update(lease_until=None, retry_at=Now() + after, attempts=F("attempts") + 1, problem=code)
+        self.mine.update(lease_until=None, retry_at=Now() + after, **failed(code))
+
+
+def failed(code: str) -> dict:
+    """What one more failure changes in the row of a credential."""
+    since = Coalesce(F("failing_since"), Now(), output_field=DateTimeField())
+    return {"attempts": F("attempts") + 1, "problem": code, "failing_since": since}
 
 
 def take(row: Credential, method: AuthMethod) -> Held | None:

@@ -9,9 +9,11 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from connectors import catalogue
+from console import throttle
 from console.models import Account
 from console.paging import LongPaginator
 from console.tenancy import partner_member
+from installations import upgrading
 from installations.filters import CREATED, STATES, WORKED, Filters, lacks_choices
 from installations.models import Installation
 from installations.views import named
@@ -37,11 +39,11 @@ def installations(request: HttpRequest) -> HttpResponse:
     visible = Installation.objects.visible_to(request.principal)
     partner = request.principal.partner_id
     used = list(catalogue.names(partner, visible.connectors(request.principal)).items())
-    today = catalogue.get(partner, filters.connector) if filters.connector else None
+    behind = upgrading.behind(request.principal, filters.connector) if filters.connector else None
     account = filters.account_id and (
         Account.objects.visible_to(request.principal).filter(pk=filters.account_id).first()
     )
-    return render(
+    response = render(
         request,
         "installations/list.html",
         {
@@ -58,9 +60,13 @@ def installations(request: HttpRequest) -> HttpResponse:
             ],
             "filtered": bool(filters),
             "export_limit": EXPORT_LIMIT,
-            "behind": visible.behind(today).count() if today else 0,
+            "behind": behind,
         },
     )
+    if behind and behind.is_under_way:
+        # Seconds, until the page is loaded anew.
+        response["Refresh"] = "3"
+    return response
 
 
 class _Echo:
@@ -92,6 +98,7 @@ HEAD = [
 @partner_member
 def export(request: HttpRequest) -> HttpResponse:
     """The list as it is narrowed down, as CSV (RFC 4180), row by row: no more of it is ever in memory."""
+    throttle.spend(f"export:{request.principal.partner_id}", per_minute=10)
     rows = Filters.asked(request).rows(request.principal).select_related("account")
     columns = [
         *Installation.TABLE_COLUMNS,

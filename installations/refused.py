@@ -12,7 +12,7 @@ from console.clock import Now
 from console.problems import ProblemError
 from installations import alerts, attention, circuits, spool, standing
 from installations.auth import Token, TokenError
-from installations.leases import REVOKES, Held, Superseded, note_unknown
+from installations.leases import REVOKES, Held, Superseded, failed, note_unknown
 from installations.models import Installation, Status, Tally
 
 # Mistakes that the partner made with its OAuth client, and no customer can mend.
@@ -60,7 +60,7 @@ def _end(held: Held, settings: ConnectorSettings, error: TokenError) -> str:
     if version.client_digest and version.client_digest != now_client:
         code = "client_changed"
     with transaction.atomic():
-        ended = held.mine.update(lease_until=None, retry_at=None, attempts=F("attempts") + 1, problem=code)
+        ended = held.mine.update(lease_until=None, retry_at=None, **failed(code))
         if not ended:
             raise Superseded
         attention.need(row, version, code, words=error.words)
@@ -82,7 +82,7 @@ def _is_single_use(method: AuthMethod) -> bool:
 
 def _leave_open(held: Held, code: str) -> str:
     """Whether the refresh token was used nobody knows: the lease runs out as if we had been killed."""
-    held.mine.update(retry_at=F("lease_until"), attempts=F("attempts") + 1, problem=code)
+    held.mine.update(retry_at=F("lease_until"), **failed(code))
     # Together: what is unknown waits for a person, who must have been told.
     with transaction.atomic():
         if held.method.rotation == REVOKES and held.mine.update(unknown_since=Now()):

@@ -5,7 +5,6 @@ import binascii
 from datetime import timedelta
 
 from django.contrib import messages
-from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -44,17 +43,14 @@ def settings_tab(request: HttpRequest, slug: str) -> HttpResponse:
         lost = clients.would_lose(request.principal, connector.manifest, settings, form.changes())
         if lost and not confirmed:
             return _ask_first(request, entry, settings, form, lost)
-        # Together: what waits for the new values would wait on, and to save them once more is no change.
-        with transaction.atomic():
-            changed = settings.change(
-                request.principal,
-                form.changes(),
-                client=connector.manifest.client_properties,
-                overlap=form.overlap,
-                **form.advanced(),
-            )
-            if changed:
-                clients.changed(settings)
+        changed = clients.change(
+            request.principal,
+            settings,
+            form.changes(),
+            client=connector.manifest.client_properties,
+            overlap=form.overlap,
+            **form.advanced(),
+        )
         said = f"The settings of {connector.name} were saved." if changed else "Nothing was changed."
         messages.success(request, said)
         return redirect("connector-consents" if lost else "connector-settings", slug)
@@ -127,7 +123,8 @@ def remove_value(request: HttpRequest, slug: str, name: str) -> HttpResponse:
         raise Http404(f"nothing stored as {name}")
     label = connector.manifest.property_named(name).label
     if request.method == "POST":
-        settings.change(request.principal, {name: None}, client=connector.manifest.client_properties)
+        client = connector.manifest.client_properties
+        clients.change(request.principal, settings, {name: None}, client=client)
         messages.success(request, f"The {label} was removed. It is now asked for at every installation.")
         return redirect("connector-settings", slug)
     return render(

@@ -57,6 +57,7 @@ def _written(held: Held, token: Token) -> None:
             retry_at=None,
             attempts=0,
             problem="",
+            failing_since=None,
             unknown_since=None,
         )
         if not taken:

@@ -1,13 +1,90 @@
-"""From the release that an installation was made with to today's, where nobody need be asked."""
+"""From the release that an installation was made with to today's, where nobody need be asked.
 
-from connectors import releases
+One at once, or all of a connector in the background: a job goes through them, and is taken up again where a
+worker ended.
+"""
+
+import time
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from connectors import catalogue, releases
 from connectors.manifest import Manifest, holds
 from connectors.models import ConnectorSettings
-from console.models import Event
+from console import clock, jobs
+from console.jobs import Claim, handler
+from console.models import Event, Job
 from console.problems import ProblemError
 from console.tenancy import Principal
 from installations import connecting
 from installations.models import Installation
+
+KIND, ASKED, DONE = "upgrade_all", "connector.upgrading", "connector.upgraded"
+# So long a worker stays with one connector before it looks for other work.
+TURN_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Behind:
+    """The installations of a connector that use an earlier release."""
+
+    number: int
+    # They are being upgraded at this moment.
+    is_under_way: bool
+    # They were, as far as can be: what is left has to be asked something.
+    is_tried: bool
+
+
+def behind(principal: Principal, connector: str) -> Behind | None:
+    """None where there is none."""
+    today = catalogue.get(principal.partner_id, connector)
+    if not today or not (number := Installation.objects.visible_to(principal).behind(today).count()):
+        return None
+    subject = ConnectorSettings.registration_id(principal.partner_id, connector)
+    last = Event.objects.visible_to(principal).filter(subject_id=subject, kind=DONE).first()
+    is_tried = bool(last and last.details["release"] == today.digest)
+    return Behind(number, Job.objects.filter(kind=KIND, subject_id=subject).exists(), is_tried)
+
+
+def begin(principal: Principal, connector: str) -> None:
+    """Let all installations of a connector be upgraded. Raises ProblemError: connector_gone."""
+    today = catalogue.get(principal.partner_id, connector)
+    if today is None:
+        raise ProblemError("connector_gone")
+    subject = ConnectorSettings.registration_id(principal.partner_id, connector)
+    with transaction.atomic():
+        text = f"All installations of {today.name} are being upgraded"
+        Event.objects.record(ASKED, principal, text[:300], subject=subject, connector=connector)
+        jobs.schedule(KIND, subject, principal.partner_id)
+
+
+# What cannot be upgraded is looked at anew in each turn.
+@handler(KIND, lease_seconds=600)
+def upgrade_all(claim: Claim) -> None:
+    """Upgrade one after the other, and note how many could not be."""
+    partner_id = claim.job.partner_id
+    asked = Event.objects.filter(partner_id=partner_id, subject_id=claim.subject_id, kind=ASKED).first()
+    today = asked and catalogue.get(partner_id, asked.details["connector"])
+    if today is None:
+        return
+    principal = Principal(partner_id=partner_id, actor=asked.actor)
+    settings = ConnectorSettings.objects.for_connector(partner_id, today.slug)
+    until, left = time.monotonic() + TURN_SECONDS, 0
+    for row in Installation.objects.visible_to(principal).behind(today).iterator():
+        try:
+            upgrade(row, settings, principal)
+        except ProblemError:
+            left += 1
+            continue
+        if time.monotonic() > until:
+            with claim.finish(clock.now()):
+                return
+    with claim.finish():
+        text = f"The installations of {today.name} were upgraded" + (f", but for {left}" if left else "")
+        Event.objects.record(
+            DONE, principal, text[:300], subject=claim.subject_id, release=today.digest, left=left
+        )
 
 
 def upgrade(installation: Installation, partner: ConnectorSettings, principal: Principal) -> None:

@@ -163,28 +163,9 @@ def upgrade(request: HttpRequest, installation_id: UUID) -> HttpResponse:
 @partner_member
 def upgrade_all(request: HttpRequest, slug: str) -> HttpResponse:
     """Every installation of a connector that can go on by today's release without anybody being asked."""
-    connector = catalogue.get(request.principal.partner_id, slug)
-    if connector is None:
+    if catalogue.get(request.principal.partner_id, slug) is None:
         raise Http404(f"no connector {slug}")
-    visible = ConnectorSettings.objects.visible_to(request.principal)
-    settings = visible.for_connector(request.principal.partner_id, slug)
-    done = left = 0
-    for row in Installation.objects.visible_to(request.principal).behind(connector).iterator():
-        try:
-            upgrading.upgrade(row, settings, request.principal)
-            done += 1
-        except ProblemError:
-            left += 1
-    if done:
-        messages.success(
-            request, f"{done} installation{'s use' if done > 1 else ' uses'} the new version now."
-        )
-    if left:
-        messages.warning(
-            request,
-            f"{left} could not: the new version asks for something that is not there. Re-authorise them one "
-            "by one; until then they go on as before.",
-        )
+    upgrading.begin(request.principal, slug)
     return redirect(f"{reverse('installations')}?connector={slug}")
 
 

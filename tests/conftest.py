@@ -14,6 +14,7 @@ import pytest
 from django.core.cache import cache
 from django.test import Client
 
+from console import jobs
 from console.models import Account, Membership, Partner, User
 from console.tenancy import Principal
 from installations.models import Installation, SetupLink
@@ -194,3 +195,9 @@ def consent_at_heartland(location: str, *, store: str = "harbor", decision: str 
 
 
 from tests.product import product  # noqa: E402, F401 - a fixture
+
+
+def work() -> None:
+    """Do what is due, within the test's own transaction."""
+    while held := jobs.claim():
+        jobs.run(held)

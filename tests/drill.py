@@ -36,6 +36,8 @@ def settle(folder: Path, *, staging: bool) -> None:
 
 def drills() -> list[Callable]:
     """Each takes a field and returns a figure."""
+    from django.db import connection
+
     from tests.drills import flights, killing, losing, operations, outages
 
     return [
@@ -50,6 +52,8 @@ def drills() -> list[Callable]:
         outages.wrong_secret,
         lambda field: outages.limited(field, 60),
         killing.killed_workers,
+        lambda field: killing.at_every_moment(field, 3),
+        *([killing.broken_connections] if connection.vendor == "postgresql" else []),
         operations.key_rotation,
         operations.backup_and_restore,
     ]

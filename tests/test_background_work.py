@@ -3,6 +3,7 @@
 from uuid import uuid4
 
 import pytest
+from django.db import connection
 
 from console import clock, jobs
 from console.models import Event, Job
@@ -23,6 +24,17 @@ def field(rotating):  # noqa: F811
 
 def test_workers_that_are_killed_lose_no_job_and_do_none_twice(field):
     figure = killing.killed_workers(field, full(10, 50), jobs=full(100, 400), renewals=full(20, 40))
+    assert figure, figure
+
+
+def test_row_41_killed_at_every_moment_what_holds_for_an_installation_holds(field):
+    figure = killing.at_every_moment(field, full(2, 100))
+    assert figure, figure
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="a file has no connections that end")
+def test_row_41_connections_that_end_under_load_lose_nothing(field):
+    figure = killing.broken_connections(field, full(2, 10), renewals=full(30, 120))
     assert figure, figure
 
 

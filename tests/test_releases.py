@@ -8,7 +8,7 @@ from connectors import registry, releases
 from connectors.models import Release
 from console.models import Event
 from installations.models import Installation, Status
-from tests.conftest import open_link
+from tests.conftest import open_link, work
 from tests.test_walks import connected  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.django_db
@@ -105,10 +105,25 @@ def test_all_of_a_connectors_installations_are_upgraded_at_once(folder, owner, s
     assert "3 installations use an earlier version." in page
     stranger.client.post(f"/installations/upgrade/{SLUG}/")
     assert Installation.objects.filter(release_id=digest).count() == 3
-    page = owner.client.post(f"/installations/upgrade/{SLUG}/", follow=True).content.decode()
-    assert "3 installations use the new version now." in page
+    under_way = owner.client.post(f"/installations/upgrade/{SLUG}/", follow=True)
+    assert "They are being upgraded" in under_way.content.decode()
+    assert under_way["Refresh"]
+    work()
     assert not Installation.objects.filter(release_id=digest).exists()
-    assert "earlier version" not in page
+    done = owner.client.get(f"/installations/?connector={SLUG}")
+    assert "earlier version" not in done.content.decode()
+    assert "Refresh" not in done
+
+
+def test_what_cannot_be_upgraded_is_said_and_not_offered_again(folder, owner, connected):  # noqa: F811
+    before = Installation.objects.get(pk=connected.pk).release_id
+    change(folder, MINOR, ASKS_MORE)
+    owner.client.post(f"/installations/upgrade/{SLUG}/")
+    work()
+    page = owner.client.get(f"/installations/?connector={SLUG}").content.decode()
+    assert "1 installation could not be upgraded." in page
+    assert "Upgrade all" not in page
+    assert Installation.objects.get(pk=connected.pk).release_id == before
 
 
 def test_a_connector_that_left_the_library_leaves_its_installations_usable(folder, owner, connected):  # noqa: F811

@@ -45,6 +45,8 @@ class Credential(PartnerOwned):
     # What the last try to renew ended with, a code of console.problems; "" after one that succeeded.
     problem = models.CharField(max_length=50, blank=True)
     attempts = models.PositiveIntegerField(default=0)
+    # When the first of these tries was.
+    failing_since = models.DateTimeField(null=True)
     # Not before this.
     retry_at = models.DateTimeField(null=True)
     # A renewal was sent and its answer never arrived; nobody may send the refresh token once more.

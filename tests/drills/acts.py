@@ -12,10 +12,12 @@ from uuid import UUID, uuid4
 
 from django.db import connection
 
+from console import jobs
 from console.clock import Now
 from console.problems import ProblemError
 from installations import health, leases, renewed, renewing, spool, tokens
 from installations.models import Credential, Installation, Tally
+from tests.drills import jobs_of_drill
 
 
 def use(ids: list[UUID], threads: int, at: float = 0, *, lease: float = 60, **asked) -> list[tuple[str, str]]:
@@ -62,6 +64,13 @@ def die(moment: str, installation_id: UUID) -> None:
     place, name, instead = MOMENTS[moment]
     with patch.object(place, name, instead):
         tokens.usable(installation_id)
+
+
+def die_with_the_job(partner_id: UUID) -> None:
+    """Take a job, and be killed before anything comes of it."""
+    jobs_of_drill.only_of(partner_id)
+    jobs.claim()
+    _die()
 
 
 def replay() -> int:

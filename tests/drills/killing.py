@@ -1,14 +1,21 @@
-"""Workers that are killed at any moment."""
+"""Processes that are killed at any moment, and connections to the database that break."""
 
 import random
 import time
 from uuid import uuid4
 
+from django.db import connection
+
 from console import clock, queue
 from console.models import Event, Job
-from installations.models import Credential
-from tests.drills import jobs_of_drill
+from installations import spool
+from installations.models import Credential, CredentialVersion, Installation
+from tests.drills import acts, jobs_of_drill
 from tests.drills.field import Field, Figure
+
+WITH_THE_JOB = "with the job"
+# So many processes at once.
+BATCH = 10
 
 
 def killed_workers(field: Field, kills: int = 50, *, jobs: int = 400, renewals: int = 40) -> Figure:
@@ -48,4 +55,96 @@ def killed_workers(field: Field, kills: int = 50, *, jobs: int = 400, renewals: 
         f"{lost} lost, {twice} done twice, {unrenewed} renewals lost",
         "0, 0, 0",
         lost == twice == unrenewed == field.broken() == 0 and in_hand > 0,
+    )
+
+
+def at_every_moment(field: Field, times: int) -> Figure:
+    """Row 41, B5: killed at each of six moments, and what holds for an installation holds afterwards."""
+    held = 0
+    for moment in (WITH_THE_JOB, *acts.MOMENTS):
+        for done in range(0, times, BATCH):
+            rows = field.connected(min(BATCH, times - done))
+            _kill(field, moment, rows)
+            field.age(61, Job, Credential)
+            field.child(acts.replay).answer()
+            _schedule(field, rows)
+            field.child(jobs_of_drill.work, field.partner.pk).answer()
+            held += sum(_holds(field, row, moment) for row in rows)
+    return Figure(
+        f"kill -9 at six moments of a renewal, {times} times each",
+        f"{held} of {6 * times} whole, {len(spool.kept())} answers left over",
+        f"{6 * times} whole, 0",
+        held == 6 * times and not spool.kept(),
+    )
+
+
+def _kill(field: Field, moment: str, rows: list[Installation]) -> None:
+    if moment == WITH_THE_JOB:
+        _schedule(field, rows)
+        children = [field.child(acts.die_with_the_job, field.partner.pk) for _ in rows]
+    else:
+        children = [field.child(acts.die, moment, row.pk) for row in rows]
+    assert all(child.is_killed() for child in children)
+
+
+def _schedule(field: Field, rows: list[Installation]) -> None:
+    Job.objects.filter(partner=field.partner).delete()
+    now = clock.now()
+    Job.objects.bulk_create(
+        Job(kind="renew", subject_id=row.pk, partner=field.partner, due_at=now) for row in rows
+    )
+
+
+def _holds(field: Field, row: Installation, moment: str) -> bool:
+    """It works by the token that the provider knows, or waits for a person with the reason why.
+
+    The second only where the process ended between the request and the answer on the disk: whether the
+    provider has taken the refresh token nobody can know then, and to send it once more might end the grant.
+    """
+    row.refresh_from_db()
+    credential = Credential.objects.select_related("current").get(installation=row)
+    if CredentialVersion.objects.filter(installation=row).count() != 1:
+        return False
+    if credential.lease_until and credential.lease_until > clock.now() and not credential.unknown_since:
+        return False
+    if row.status == "connected":
+        return not field.lost([row]) and not credential.problem
+    known = {"renewal_unknown", "renewal_lost"}
+    return moment in ("with the lease", "with the answer") and row.problem in known
+
+
+def broken_connections(field: Field, times: int = 3, *, renewals: int = 60) -> Figure:
+    """Row 41, B4: PostgreSQL ends every connection, again and again, while two workers renew."""
+    rows = field.connected(renewals, method="grace")
+    field.server.control(reuse="grace")
+    _schedule(field, rows)
+    workers = [field.child(jobs_of_drill.worker, field.partner.pk) for _ in range(2)]
+    renewed = Credential.objects.filter(installation__in=rows, current__expires_at__gt=clock.now())
+    ended, windows = 0, []
+    for number in range(times):
+        field.wait_until(lambda: renewed.count() > number * renewals // (times + 1))  # noqa: B023
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            ended += cursor.fetchone()[0]
+        broken_at, before = time.monotonic(), renewed.count()
+        field.wait_until(lambda: renewed.count() > before or renewed.count() == renewals)  # noqa: B023
+        windows.append(time.monotonic() - broken_at)
+
+    def is_done() -> bool:
+        # What was in hand when a connection broke falls due again with the end of its lease.
+        field.age(5, Job, Credential)
+        return renewed.count() == renewals
+
+    field.wait_until(is_done)
+    for worker in workers:
+        worker.kill()
+    lost = field.lost(rows) + field.broken()
+    return Figure(
+        f"{times} × every connection to PostgreSQL ended ({ended} in all) while {renewals} renew",
+        f"{lost} lost, {max(windows):.1f} s until the next one was renewed",
+        "0, 10 s",
+        lost == 0 and ended > 0 and max(windows) <= 10,
     )
