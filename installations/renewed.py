@@ -17,6 +17,7 @@ from installations.auth.token_response import parse
 from installations.leases import Held, Superseded
 from installations.models import Credential, CredentialVersion, Installation, Status, Tally
 from installations.refused import PARTNERS
+from installations.values import BadValue
 
 log = logging.getLogger("installations.renewing")
 
@@ -107,8 +108,9 @@ def _end_unused(answer: spool.Answer) -> None:
     if connector is None or not account:
         log.warning("an answer from the spool is of no use: credential=%s", answer.credential_id)
         return
-    method = connector.manifest.method(row.auth_method)
-    with suppress(TokenError), transaction.atomic():
+    # What is no token, or was made for a way to connect that is gone, must not keep the other answers.
+    with suppress(TokenError, BadValue, StopIteration), transaction.atomic():
+        method = connector.manifest.method(row.auth_method)
         token = parse(answer.status, answer.body, method.token_response, requested_at=answer.requested_at)
         ending.end_token(row, token, account)
 
