@@ -29,6 +29,8 @@ log = logging.getLogger("console.jobs")
 # Of due rows so many are looked at, and one of them taken: several workers seldom meet.
 CHOICE = 32
 SWEEP_SECONDS, NOTE_EVERY_SECONDS = 60.0, 20.0
+# While the database is down: how long it takes to notice that it is back.
+RETRY_SECONDS = 2.0
 FIRST_RETRY, LAST_RETRY = timedelta(seconds=5), timedelta(hours=1)
 
 
@@ -272,12 +274,14 @@ def sweep() -> None:
     In a thread of its own, so that it goes on while the queue is down. A claim tells all workers apart.
     """
     while True:
+        pause = SWEEP_SECONDS
         try:
             work()
-        except Exception as error:  # the database is down; a minute later it may be back
+        except Exception as error:  # the database is down
             log.error("no work could be looked for: %s", type(error).__name__)
+            pause = RETRY_SECONDS
         close_old_connections()
-        if ended.wait(SWEEP_SECONDS):
+        if ended.wait(pause):
             return
 
 

@@ -9,6 +9,7 @@ import logging
 from datetime import datetime
 
 from django.conf import settings
+from django.db import DatabaseError, close_old_connections
 from huey import Huey, RedisHuey, SqliteHuey
 from huey.registry import Message
 from huey.serializer import Serializer
@@ -47,7 +48,13 @@ huey = _made()
 def work() -> None:
     from console import jobs
 
-    jobs.work()
+    try:
+        jobs.work()
+    except DatabaseError as error:
+        # Not left to the sweep: with the connections of all threads gone, nobody would work for a minute.
+        log.error("work was broken off: %s", type(error).__name__)
+        close_old_connections()
+        wake(jobs.RETRY_SECONDS)
 
 
 def wake(after_seconds: float = 0) -> None:
