@@ -53,33 +53,33 @@ def failed(partner_id, connector: str, problem: str, *, at_once: timedelta | Non
     """Count a failure; `at_once` opens the circuit for that long."""
     rows = Circuit.objects.filter(partner_id=partner_id, connector=connector)
     if at_once:
-        if not rows.update(open_until=Now() + at_once, problem=problem):
-            _begin(partner_id, connector, problem, clock.now() + at_once)
-        return
-    within = {"since__gte": Now() - WINDOW}
-    # What it said before the window is forgotten, and the count begins anew.
-    counted = rows.update(
-        failures=Case(When(**within, then=F("failures") + 1), default=1),
-        since=Case(When(**within, then=F("since")), default=Now()),
-        problem=problem,
-    )
-    if not counted:
-        _begin(partner_id, connector, problem, None)
+        said = {"open_until": Now() + at_once}
+    else:
+        within = {"since__gte": Now() - WINDOW}
+        # What it said before the window is forgotten, and the count begins anew.
+        said = {
+            "failures": Case(When(**within, then=F("failures") + 1), default=1),
+            "since": Case(When(**within, then=F("since")), default=Now()),
+        }
+    while not (rows.update(**said, problem=problem) or _begin(partner_id, connector, problem, at_once)):
+        # Another process has begun it since: what is said here is said of that one, its opening too.
+        pass
     rows.filter(open_until=None, failures__gte=FAILURES).update(open_until=Now() + PROBE_EVERY)
 
 
-def _begin(partner_id, connector: str, problem: str, open_until) -> None:
+def _begin(partner_id, connector: str, problem: str, at_once: timedelta | None) -> bool:
+    """The first failure; False where another process was faster."""
+    now = clock.now()
     try:
         with transaction.atomic():
             Circuit.objects.create(
                 partner_id=partner_id,
                 connector=connector,
                 failures=1,
-                since=clock.now(),
-                open_until=open_until,
+                since=now,
+                open_until=now + at_once if at_once else None,
                 problem=problem,
             )
-    except IntegrityError:  # another process met the same; it may not have been told how long to wait
-        told = {"open_until": open_until, "problem": problem} if open_until else {}
-        rows = Circuit.objects.filter(partner_id=partner_id, connector=connector)
-        rows.update(failures=F("failures") + 1, **told)
+    except IntegrityError:
+        return False
+    return True

@@ -73,6 +73,8 @@ def _close_what_is_under_way(partner_id: UUID, connector: str) -> None:
     asked.update(consumed_at=now, outcome="attempt_revoked", verifier=None)
     setups = Setup.objects.filter(**mine, finished_at=None)
     setups.filter(Q(token__isnull=False) | Q(authorizationrequest__isnull=False)).update(finished_at=now)
+    waiting = Installation.objects.filter(partner_id=partner_id, connector=connector, status=Status.WAITING)
+    waiting.update(status=Status.NOT_SET_UP)
 
 
 def begin(principal: Principal, connector: str) -> int:

@@ -11,12 +11,13 @@ from django.db.models import Q
 from connectors.models import ConnectorSettings
 from console import clock, jobs
 from console.clock import Now
-from installations import leases, spool, standing
+from installations import ending, leases, spool, standing
 from installations.auth import Token, TokenError, following
 from installations.auth.token_response import parse
 from installations.leases import Held, Superseded
-from installations.models import Credential, CredentialVersion, Status, Tally
+from installations.models import Credential, CredentialVersion, Installation, Status, Tally
 from installations.refused import PARTNERS
+from installations.values import BadValue
 
 log = logging.getLogger("installations.renewing")
 
@@ -96,6 +97,24 @@ def from_the_spool(held: Held, answer: spool.Answer) -> bool:
     return True
 
 
+def _end_unused(answer: spool.Answer) -> None:
+    """Let the grant be ended of a token that came for a credential that was destroyed meanwhile.
+
+    Left alone where something is connected to its account, this installation or another, when its turn comes.
+    """
+    row = Installation.objects.filter(pk=answer.installation_id, partner_id=answer.partner_id).first()
+    connector = row and row.definition
+    account = row.external_account_id if row else ""
+    if connector is None or not account:
+        log.warning("an answer from the spool is of no use: credential=%s", answer.credential_id)
+        return
+    # What is no token, or was made for a way to connect that is gone, must not keep the other answers.
+    with suppress(TokenError, BadValue, StopIteration), transaction.atomic():
+        method = connector.manifest.method(row.auth_method)
+        token = parse(answer.status, answer.body, method.token_response, requested_at=answer.requested_at)
+        ending.end_token(row, token, account)
+
+
 def replay(credential_id: UUID | None = None) -> int:
     """Write what arrived and was not written, of one credential or of all; how many that were."""
     done = 0
@@ -103,6 +122,8 @@ def replay(credential_id: UUID | None = None) -> int:
         rows = Credential.objects.select_related("current", "installation__partner").annotate(clock=Now())
         row = rows.filter(pk=answer.credential_id).first()
         connector = row and row.installation.definition
+        if row is None:
+            _end_unused(answer)
         if row is None or answer.version_id != row.current_id or connector is None:
             answer.forget()
             continue

@@ -123,6 +123,7 @@ def _keep(held: Held, status: int, body: bytes, requested_at: datetime) -> None:
         status=status,
         body=body,
         requested_at=requested_at,
+        installation_id=held.row.installation_id,
     )
     try:
         spool.keep(answer)

@@ -11,7 +11,7 @@ import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -21,6 +21,9 @@ from console import crypto
 from console.tidying import daily
 
 log = logging.getLogger("installations.spool")
+
+# A file that is being written. No process writes one for as long as that.
+UNFINISHED, KEPT_UNFINISHED = ".part", timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Answer:
     status: int
     body: bytes = field(repr=False)
     requested_at: datetime
+    # For what is to become of the token where the credential is gone.
+    installation_id: UUID | None = None
 
     def __reduce__(self):
         raise TypeError("an answer is not pickled")
@@ -66,12 +71,13 @@ def keep(answer: Answer) -> None:
         "status": answer.status,
         "body": base64.b64encode(answer.body).decode(),
         "requested_at": answer.requested_at.isoformat(),
+        "installation": answer.installation_id and str(answer.installation_id),
     }
     partner = str(answer.partner_id)
     sealed = crypto.seal(said, _context(partner, str(answer.credential_id)))
     folder = settings.SPOOL_DIR
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    unfinished = answer.path.with_name(answer.path.name + ".part")
+    unfinished = answer.path.with_name(answer.path.name + UNFINISHED)
     with open(unfinished, "wb") as file:
         # The partner's id in front: without it nobody could open what follows.
         file.write(UUID(partner).bytes + sealed)
@@ -85,15 +91,6 @@ def keep(answer: Answer) -> None:
         os.close(directory)
 
 
-@daily
-def forget_unfinished() -> None:
-    """What a process was killed in the middle of writing, a day ago: nobody ever reads it."""
-    for path in settings.SPOOL_DIR.glob("*.part"):
-        with suppress(FileNotFoundError):
-            if time.time() - path.stat().st_mtime > 24 * 3600:
-                path.unlink()
-
-
 def kept(credential_id: UUID | None = None) -> list[Answer]:
     """What is still there, of one credential or of all, oldest first. What cannot be read stays as it is."""
     if not settings.SPOOL_DIR.is_dir():
@@ -101,7 +98,7 @@ def kept(credential_id: UUID | None = None) -> list[Answer]:
     pattern = f"{credential_id or '*'}.*"
     found = []
     for path in settings.SPOOL_DIR.glob(pattern):
-        if path.suffix == ".part":
+        if path.suffix == UNFINISHED:
             continue
         try:
             found.append(_read(path))
@@ -127,11 +124,23 @@ def seal_anew() -> int:
     return done
 
 
+@daily
+def forget_unfinished() -> None:
+    """Remove what a process that was killed while it wrote has left: nobody can use half an answer."""
+    for path in settings.SPOOL_DIR.glob(f"*{UNFINISHED}"):
+        # One that is being written may have got its name meanwhile.
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > KEPT_UNFINISHED.total_seconds():
+                path.unlink()
+
+
 def _read(path: Path) -> Answer:
     content = path.read_bytes()
     credential_id, _, lease = path.name.partition(".")
     partner_id = UUID(bytes=content[:16])
     said = crypto.unseal(content[16:], _context(str(partner_id), credential_id))
+    # One that was written before a release knew of it does not say.
+    installation = said.get("installation")
     return Answer(
         credential_id=UUID(credential_id),
         partner_id=partner_id,
@@ -140,4 +149,5 @@ def _read(path: Path) -> Answer:
         status=said["status"],
         body=base64.b64decode(said["body"]),
         requested_at=datetime.fromisoformat(said["requested_at"]),
+        installation_id=UUID(installation) if installation else None,
     )

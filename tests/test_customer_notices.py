@@ -250,11 +250,30 @@ def test_a_worker_that_is_killed_keeps_nobody_from_being_told(mails, partner, mo
     assert len(mails.mails) == (1 if name == "send" else 2)
     assert Notice.objects.filter(sent_at__isnull=False).count() == 1
     assert Notice.objects.count() == 1
+    # For a mail program they are one.
+    assert len({mail["Message-ID"] for mail in mails.mails}) == 1
+    assert str(Notice.objects.get().pk) in mails.mails[0]["Message-ID"]
     # Whichever of them is opened: it works.
     for mail in mails.mails:
         path = link_in(mail).removeprefix("http://console.test")
         assert Client(HTTP_HOST="console.test").get(path, follow=True).status_code == 200
     assert not Job.objects.filter(kind="tell").exists()
+
+
+def test_a_mail_of_which_nobody_knows_whether_it_arrived_has_a_link_that_works(mails, partner):
+    breaks(customer(partner))
+    mails.silent = True
+    do("tell")
+    mails.silent = False
+    assert Notice.objects.get().failure
+    Job.objects.filter(kind="tell").update(due_at=clock.now() - timedelta(seconds=1))
+    do("tell")
+    first, second = mails.mails
+    # The second is not shown where the first is.
+    assert first["Message-ID"] == second["Message-ID"]
+    for mail in (first, second):
+        path = link_in(mail).removeprefix("http://console.test")
+        assert Client(HTTP_HOST="console.test").get(path, follow=True).status_code == 200
 
 
 # ── hostile names ───────────────────────────────────────────────────────────────────────────────

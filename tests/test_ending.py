@@ -19,7 +19,7 @@ from console import clock, jobs
 from console.models import Account, Event, Job
 from console.problems import ProblemError
 from console.sealed import SealedField
-from installations import connecting, ending, leases, renewing, spool, tokens
+from installations import connecting, ending, leases, renewed, renewing, spool, tokens
 from installations.auth.token_response import parse
 from installations.models import Credential, Installation, Revocation
 from tests import rotating as at_rotating
@@ -220,6 +220,36 @@ def test_a_token_that_arrives_after_the_end_is_ended_as_well(row, rotating, owne
     jobs.work()
     assert not rotating.alive("g")
     assert not Revocation.objects.exists()
+
+
+def left_in_the_spool(row, rotating, grant: str) -> None:
+    """As by a process that was killed after the answer came, and before it was written."""
+    held = leases.take(tokens.read(row.pk), row.definition.manifest.method("strict"))
+    body = json.dumps(rotating.control(issue=[grant])[grant]).encode()
+    renewing._keep(held, 200, body, clock.now())
+
+
+def test_an_answer_in_the_spool_whose_credential_is_gone_is_ended_as_well(row, rotating, owner):
+    left_in_the_spool(row, rotating, "came late")
+    ending.disconnect(row, owner.principal)
+    assert renewed.replay() == 0
+    assert spool.kept() == []
+    jobs.work()
+    assert not rotating.alive("g")
+    assert not rotating.alive("came late")
+
+
+def test_it_is_left_alone_where_the_account_is_connected_again(row, rotating, owner):
+    left_in_the_spool(row, rotating, "came late")
+    ending.disconnect(row, owner.principal)
+    setup = connecting.begin(row, owner.principal)
+    connecting.choose_method(setup, "strict")
+    consent(setup, rotating, owner, "g")
+    assert renewed.replay() == 0
+    assert spool.kept() == []
+    jobs.work()
+    assert rotating.alive("came late")
+    assert rotating.alive("g")
 
 
 def test_a_worker_that_dies_leaves_the_grant_to_the_next(row, rotating, owner):

@@ -195,8 +195,10 @@ def test_what_a_setup_holds_that_was_not_finished_ends_too(setup, rotating, owne
 
 def test_a_consent_that_is_under_way_connects_no_more(setup, rotating, owner):
     asked = consent_asked(setup)
+    setup.installation.wait_for_consent()
     incident.begin(owner.principal, "rotating-test")
     assert not asked.consume()
+    assert Installation.objects.get().status == Status.NOT_SET_UP
     # As one whose answer had come already, and whose code was being exchanged.
     with pytest.raises(ProblemError):
         goes_on(setup, token_of(rotating, "given"), owner)

@@ -1,7 +1,11 @@
 """What a provider gives only once is not lost: the ten ways to lose it, and what is done where it is gone."""
 
+import os
+import time
+
 import pytest
 
+from console import tidying
 from console.models import Pause
 from console.problems import ProblemError
 from installations import spool, tokens
@@ -90,6 +94,19 @@ def test_a_restored_copy_renews_nothing(field):
         tokens.usable(row.pk)
     assert caught.value.code == "renewals_paused"
     assert field.asked() == 0
+
+
+def test_what_was_left_half_written_is_removed_after_a_day(settings, tmp_path):
+    settings.SPOOL_DIR = tmp_path / "spool"
+    spool.forget_unfinished()
+    settings.SPOOL_DIR.mkdir()
+    for name, hours in (("old.part", 25), ("new.part", 23), ("whole", 25)):
+        path = settings.SPOOL_DIR / name
+        path.write_bytes(b"half")
+        os.utime(path, times=(time.time() - hours * 3600,) * 2)
+    assert spool.forget_unfinished in tidying._CHORES
+    spool.forget_unfinished()
+    assert sorted(path.name for path in settings.SPOOL_DIR.iterdir()) == ["new.part", "whole"]
 
 
 # ── the answer never came ───────────────────────────────────────────────────────────────────────

@@ -8,7 +8,7 @@ import pytest
 
 from console import clock, retry_after
 from console.problems import ProblemError
-from installations import tokens
+from installations import circuits, tokens
 from installations.models import Alert, Circuit, Credential
 from tests.drills import acts, outages
 from tests.drills.field import Field
@@ -104,3 +104,21 @@ def test_a_token_that_lives_is_used_while_the_provider_is_down(field):
     assert tokens.usable(row.pk).token == row.current_token()
     assert field.asked() == 1
     assert time.monotonic() - started < 5
+
+
+def test_a_wrong_secret_opens_at_once_though_another_process_has_just_begun_to_count(northwind, monkeypatch):
+    begin, met = circuits._begin, []
+
+    def second(*args):
+        if not met:
+            met.append(args)
+            circuits.failed(northwind.pk, "rotating-test", "provider_unavailable")
+        return begin(*args)
+
+    monkeypatch.setattr(circuits, "_begin", second)
+    circuits.failed(northwind.pk, "rotating-test", "invalid_client", at_once=circuits.REFUSED_FOR)
+    row = Circuit.objects.get()
+    assert (row.problem, row.failures) == ("invalid_client", 1)
+    assert row.open_until - clock.now() > timedelta(minutes=4)
+    with pytest.raises(circuits.Open):
+        circuits.enter(northwind.pk, "rotating-test")

@@ -134,6 +134,20 @@ def work() -> None:
             return
 
 
+def test_new_values_are_saved_with_what_follows_or_not_at_all(rows, owner, monkeypatch):
+    def killed(*args):
+        raise RuntimeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(circuits, "succeeded", killed)
+        with pytest.raises(RuntimeError):
+            save(owner, client_secret=NEW)
+    assert stored().values["client_secret"] == CLIENT[1]
+    assert Event.objects.filter(kind="connector_settings.changed").count() == 1, "the one of before"
+    save(owner, client_secret=NEW)
+    assert Job.objects.filter(kind="settings").exists()
+
+
 def test_saving_what_is_stored_already_tries_nothing_anew(rows, northwind, owner):
     alerts.raise_alert(northwind.pk, "rotating-test", "invalid_client", "Rotating")
     circuits.failed(northwind.pk, "rotating-test", "invalid_client", at_once=timedelta(minutes=5))

@@ -111,8 +111,9 @@ def tell(claim: Claim) -> None:
     try:
         mailing.send(notice, text)
     except mailing.NotSent as error:
-        # Nobody has it.
-        link.delete()
+        # One that may have arrived must work: a second mail passes for the same, and is not shown.
+        if not error.is_unknown:
+            link.delete()
         mailing.failed(notice, error, subject=row)
         return
     with claim.finish():

@@ -49,7 +49,6 @@ def _send(claim: Claim, partner: Partner, matters: Matters, to: list[str]) -> No
     notice = mailing.begun(claim, kind="digest")
     notice.to, notice.subject, notice.text = to, matters.headline(), matters.text()
     notice.save()
-    # Always the same for the same row: sent twice by an accident, it is shown once.
     try:
         mailing.send(notice, notice.text)
     except mailing.NotSent as error:

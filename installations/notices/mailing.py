@@ -3,7 +3,7 @@
 import logging
 import re
 import unicodedata
-from smtplib import SMTPException, SMTPRecipientsRefused
+from smtplib import SMTPException, SMTPRecipientsRefused, SMTPServerDisconnected
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -19,11 +19,14 @@ log = logging.getLogger("installations.notices")
 
 
 class NotSent(Exception):
-    """It could not be sent. `words` say why, to people; `for_good`: trying again mends nothing."""
+    """It could not be sent. `words` say why, to people; `for_good`: trying again mends nothing.
 
-    def __init__(self, words: str, *, for_good: bool):
+    `is_unknown`: the mail server went away before it answered, and may have taken it all the same.
+    """
+
+    def __init__(self, words: str, *, for_good: bool, is_unknown: bool = False):
         super().__init__(words)
-        self.words, self.for_good = words, for_good
+        self.words, self.for_good, self.is_unknown = words, for_good, is_unknown
 
 
 def one_line(text: str) -> str:
@@ -53,14 +56,17 @@ def begun(claim: Claim, **fields) -> Notice:
 def send(notice: Notice, text: str) -> None:
     """Raises NotSent. `text` may hold a link, which `notice.text` does not.
 
-    Whoever is killed before it is noted as sent sends it once more, with the same Message-ID: most mail
-    programs show one of the two (RFC 5322, section 3.6.4, has it unique to a message).
+    Whoever is killed after the mail server took it, and before that is noted, leaves it to be sent once more.
+    The Message-ID (RFC 5322, section 3.6.4) is made of the notice's id, and so the same each time: mail
+    servers and mail programs that know it already show one of the two.
     """
     if not settings.CAN_MAIL:
         raise NotSent("This server is not set up to send e-mail.", for_good=True)
     # Of a machine: nobody's absence note is to answer it (RFC 3834, section 5).
-    message_id = f"<{notice.pk}@{urlsplit(settings.BASE_URL).hostname}>"
-    headers = {"Auto-Submitted": "auto-generated", "Message-ID": message_id}
+    headers = {
+        "Auto-Submitted": "auto-generated",
+        "Message-ID": f"<{notice.pk}@{urlsplit(settings.BASE_URL).hostname}>",
+    }
     try:
         EmailMessage(notice.subject, text, None, notice.to, headers=headers).send()
     except SMTPRecipientsRefused as error:
@@ -69,7 +75,8 @@ def send(notice: Notice, text: str) -> None:
     except (OSError, SMTPException) as error:
         # Not the error's own words: a mail server repeats what it was sent.
         log.error("a notice could not be mailed: %s", type(error).__name__)
-        raise NotSent("The mail server did not take it.", for_good=False) from error
+        is_unknown = isinstance(error, SMTPServerDisconnected)
+        raise NotSent("The mail server did not take it.", for_good=False, is_unknown=is_unknown) from error
     except ValueError as error:
         raise NotSent("The address cannot be used.", for_good=True) from error
 
