@@ -106,11 +106,7 @@ def deployed(folder: Path, *more: str, **changes: str):
         }
         made = Deployed(origin, StandIn(heartland), environment, rotating=Rotating(rotating), folder=folder)
         stack.callback(lambda: [worker.kill() for worker in made.workers])
-        made.manage("migrate", "--verbosity", "0")
-        made.manage("collectstatic", "--noinput", "--verbosity", "0")
-        made.admin, made.staff = (
-            tuple(line.split()[-2:]) for line in made.manage("demo").splitlines() if "@" in line
-        )
+        made.begin()
         made.server = stack.enter_context(_served(environment, port, *more))
         yield made
 

@@ -21,6 +21,14 @@ def full(default: int, everything: int) -> int:
     return everything if os.environ.get("FULL") == "1" else default
 
 
+BEGIN = """
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+call_command("collectstatic", interactive=False, verbosity=0)
+call_command("demo")
+"""
+
+
 @dataclass
 class Product:
     origin: str
@@ -48,6 +56,11 @@ class Product:
     def shell(self, code: str) -> str:
         """Run Python with every model imported; what it printed."""
         return self.manage("shell", "--verbosity", "0", "-c", code)
+
+    def begin(self) -> None:
+        """Tables, static files and the demonstration, by one process: each costs a second to start."""
+        said = self.shell(BEGIN)
+        self.admin, self.staff = (tuple(line.split()[-2:]) for line in said.splitlines() if "@" in line)
 
     def log(self) -> str:
         """What the server has written to its standard error so far."""
@@ -112,9 +125,6 @@ def product(heartland_process, tmp_path_factory):
             "PYTHONUNBUFFERED": "1",
         }
         made = Product(origin, StandIn(heartland), environment)
-        made.manage("migrate", "--verbosity", "0")
-        made.manage("collectstatic", "--noinput", "--verbosity", "0")
-        admin, staff = (tuple(line.split()[-2:]) for line in made.manage("demo").splitlines() if "@" in line)
-        made.admin, made.staff = admin, staff
+        made.begin()
         with _served(environment, port) as made.server:
             yield made

