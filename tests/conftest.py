@@ -39,6 +39,32 @@ def pytest_configure():
     }
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--what-a-database-changes",
+        action="store_true",
+        help="leave out the tests that use no database, and those of how pages look",
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--what-a-database-changes"):
+        return
+    kept, left_out = [], []
+    for item in items:
+        is_wanted = _uses_database(item) and not item.get_closest_marker("appearance")
+        (kept if is_wanted else left_out).append(item)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = kept
+
+
+def _uses_database(item) -> bool:
+    """Whether this test asks for a database, or may start a process that does: the doubtful ones stay."""
+    starts_processes = {"subprocess", "deployed", "_database"} & vars(item.module).keys()
+    asks = {"db", "transactional_db", "product"} & set(item.fixturenames)
+    return bool(asks or starts_processes or item.get_closest_marker("django_db"))
+
+
 @pytest.fixture(autouse=True)
 def _nothing_left_behind(settings):
     """Of an earlier test of this process: tries that were counted, answers that were kept."""

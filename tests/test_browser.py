@@ -42,7 +42,12 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture(params=[DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.fixture(
+    params=[
+        pytest.param(DESKTOP, id="desktop"),
+        pytest.param(PHONE, id="phone", marks=pytest.mark.appearance),
+    ]
+)
 def viewport(request):
     return request.param
 
@@ -365,6 +370,7 @@ PARTNER_PAGES = [
 ]
 
 
+@pytest.mark.appearance
 def test_every_page_of_the_console_is_accessible_and_light(visit, product, forgotten):
     admin = visit().signs_in(product.admin)
     stores_the_client(admin)
@@ -383,6 +389,7 @@ def _weight(response) -> int:
 STAFF_PAGES = ["", "console/user/", "console/partner/", "installations/installation/", "console/event/"]
 
 
+@pytest.mark.appearance
 def test_staff_pages_are_in_the_same_palette_and_accessible(visit, product):
     staff = visit().signs_in(product.staff)
     for scheme in ("light", "dark"):
