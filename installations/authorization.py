@@ -14,7 +14,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
 
 from connectors.manifest import Manifest
 from connectors.models import ConnectorSettings, redirect_uri
@@ -115,7 +114,7 @@ def ask(setup: Setup, principal: Principal, response_for) -> HttpResponse:
         state_digest=crypto.digest(state),
         browser_digest=crypto.digest(browser),
         verifier=verifier,
-        expires_at=timezone.now() + timedelta(minutes=settings.AUTHORIZATION_MINUTES),
+        expires_at=clock.now() + timedelta(minutes=settings.AUTHORIZATION_MINUTES),
     )
     installation.wait_for_consent()
     Event.objects.record("consent.asked", principal, "Consent was asked for", subject=installation)
@@ -161,9 +160,8 @@ def answer(request: HttpRequest, registration_id: UUID) -> AuthorizationRequest:
     if not row.consume():
         AuthorizationRequest.forget_expired()
         row.installation.stop_waiting()
-        raise Refused(
-            "attempt_used" if row.consumed_at or row.expires_at > timezone.now() else "attempt_expired", row
-        )
+        is_used = row.consumed_at or row.expires_at > clock.now()
+        raise Refused("attempt_used" if is_used else "attempt_expired", row)
     verifier = row.verifier
     row.close("")
     setup = row.setup

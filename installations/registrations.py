@@ -7,7 +7,6 @@ from datetime import timedelta
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
-from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -85,7 +84,7 @@ def _ask_first(
     request: HttpRequest, entry: Entry, settings: ConnectorSettings, form: SettingsForm, lost: int
 ) -> HttpResponse:
     """What was entered waits in the page for the answer, sealed: a secret is never shown again."""
-    kept = {"sent": request.POST.urlencode(), "at": timezone.now().isoformat()}
+    kept = {"sent": request.POST.urlencode(), "at": clock.now().isoformat()}
     sealed = base64.b64encode(crypto.seal(kept, _context(settings))).decode()
     context = {
         "connector": entry.connector,
@@ -110,7 +109,7 @@ def _reopened(request: HttpRequest, settings: ConnectorSettings) -> QueryDict | 
         )
     except (crypto.CannotOpen, binascii.Error, ValueError):
         return None
-    is_late = timezone.now() - parse_datetime(kept["at"]) > ANSWERED_WITHIN
+    is_late = clock.now() - parse_datetime(kept["at"]) > ANSWERED_WITHIN
     return None if is_late else QueryDict(kept["sent"])
 
 

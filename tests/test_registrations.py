@@ -190,7 +190,7 @@ def test_a_confirmation_belongs_to_its_partner_and_lasts_ten_minutes(rows, owner
     assert ConnectorSettings.objects.count() == 1
     assert stored().values["client_id"] == CLIENT[0]
     later = clock.now() + timedelta(minutes=11)
-    monkeypatch.setattr("installations.registrations.timezone.now", lambda: later)
+    monkeypatch.setattr("installations.registrations.clock.now", lambda: later)
     confirm(owner, page)
     assert stored().values["client_id"] == CLIENT[0]
     page = owner.client.post(SETTINGS, {"confirmed": "bm90aGluZw=="}, follow=True).content.decode()

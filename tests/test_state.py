@@ -17,11 +17,13 @@ from django.test import Client
 from django.utils import timezone
 
 from connectors.models import ConnectorSettings
+from console import clock
 from console.models import Account
 from console.tenancy import Principal
 from installations import authorization, connecting
 from installations.models import AuthorizationRequest, Installation, SetupLink, Status
 from tests.conftest import open_link
+from tests.drills import acts
 from tests.product import full
 from tests.test_callback import Attempt, ask, attempt_of, install, store_client, token_calls
 
@@ -418,6 +420,20 @@ def test_a_verifier_is_gone_after_the_answer_whatever_it_was(attempts):
     outcomes = [attempt.row().outcome for attempt in attempts]
     refused = ["access_denied", "invalid_grant", "provider_answer_unreadable"]
     assert outcomes == ["connected", *refused, ""]
+
+
+@pytest.mark.parametrize("seconds", [-600, 600])
+def test_row_41_a_machine_whose_clock_is_wrong_takes_an_answer_in_time_and_none_too_late(attempts, seconds):
+    """Asked for at one machine, answered at another."""
+    with acts.clock_off_by(seconds):
+        assert attempts[0].finish()
+        AuthorizationRequest.objects.filter(pk=attempts[1].row().pk).update(expires_at=clock.now())
+        attempts[1].finish()
+    assert attempts[1].row().outcome == ""
+    assert attempts[1].row().consumed_at is None
+    with acts.clock_off_by(-seconds):
+        asked = ask(attempts[2].browser, attempts[2].base)
+    assert asked.finish()
 
 
 def test_a_verifier_is_gone_when_its_answer_comes_too_late(attempts):

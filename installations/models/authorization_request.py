@@ -4,8 +4,8 @@ import uuid
 
 from django.conf import settings
 from django.db import models
-from django.utils import timezone
 
+from console.clock import Now
 from console.sealed import SealedField
 from console.tenancy import PartnerOwned
 from installations.models.installation import Installation
@@ -48,9 +48,8 @@ class AuthorizationRequest(PartnerOwned):
 
     def consume(self) -> bool:
         """Take the right to exchange the code. Of any number of takers exactly one gets True."""
-        now = timezone.now()
-        taken = AuthorizationRequest.objects.filter(pk=self.pk, consumed_at=None, expires_at__gt=now)
-        return bool(taken.update(consumed_at=now))
+        taken = AuthorizationRequest.objects.filter(pk=self.pk, consumed_at=None, expires_at__gt=Now())
+        return bool(taken.update(consumed_at=Now()))
 
     def close(self, outcome: str) -> None:
         AuthorizationRequest.objects.filter(pk=self.pk).update(outcome=outcome, verifier=None)
@@ -58,5 +57,5 @@ class AuthorizationRequest(PartnerOwned):
     @classmethod
     def forget_expired(cls) -> int:
         """Empty the verifiers of requests that were never answered."""
-        late = cls.objects.filter(expires_at__lte=timezone.now(), verifier__isnull=False)
+        late = cls.objects.filter(expires_at__lte=Now(), verifier__isnull=False)
         return late.update(verifier=None)
