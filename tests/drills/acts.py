@@ -115,3 +115,9 @@ def clock_off_by(seconds: float):
 def use_with_clock_off(seconds: float, ids: list[UUID], threads: int, at: float) -> list[tuple[str, str]]:
     with clock_off_by(seconds):
         return use(ids, threads, at)
+
+
+def worker_with_clock_off(seconds: float, partner_id: UUID) -> None:
+    """`manage.py worker` on such a machine, until it is killed."""
+    with clock_off_by(seconds):
+        jobs_of_drill.worker(partner_id)

@@ -1,7 +1,10 @@
 """Processes that are killed at any moment, and connections to the database that break."""
 
 import random
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import uuid4
 
 from django.db import connection
@@ -11,15 +14,20 @@ from console.models import Event, Job
 from installations import spool
 from installations.models import Credential, CredentialVersion, Installation
 from tests.drills import acts, jobs_of_drill
+from tests.drills.children import Child
 from tests.drills.field import Field, Figure
+from tests.drills.pages import Browser
 
 WITH_THE_JOB = "with the job"
 # So many processes at once.
 BATCH = 10
+# Seconds by which the clocks of two machines are wrong.
+CLOCKS_OFF = (-600, 600)
+PAGE = "/installations/"
 
 
 def killed_workers(field: Field, kills: int = 50, *, jobs: int = 400, renewals: int = 40) -> Figure:
-    """Row 41, B5: two workers are killed again and again while they work."""
+    """Row 41, B3 and B5: two workers are killed again and again while they work, their clocks wrong."""
     now = clock.now()
     subjects = [uuid4() for _ in range(jobs)]
     rows = field.connected(renewals, method="grace")
@@ -29,13 +37,17 @@ def killed_workers(field: Field, kills: int = 50, *, jobs: int = 400, renewals: 
     Job.objects.bulk_create(
         Job(kind=kind, subject_id=subject, partner=field.partner, due_at=now) for kind, subject in due
     )
-    workers = [field.child(jobs_of_drill.worker, field.partner.pk) for _ in range(2)]
+
+    def start(number: int) -> Child:
+        return field.child(acts.worker_with_clock_off, CLOCKS_OFF[number], field.partner.pk)
+
+    workers = [start(number) for number in range(2)]
     in_hand = 0
     for number in range(kills):
         time.sleep(0.15 + random.random() * 0.4)
         in_hand += Job.objects.filter(partner=field.partner, started_at__isnull=False).exists()
         workers[number % 2].kill()
-        workers[number % 2] = field.child(jobs_of_drill.worker, field.partner.pk)
+        workers[number % 2] = start(number % 2)
         field.age(2, Job, Credential)
     effects = Event.objects.filter(partner=field.partner, kind=jobs_of_drill.KIND)
     left = Job.objects.filter(partner=field.partner, kind=jobs_of_drill.KIND)
@@ -51,7 +63,8 @@ def killed_workers(field: Field, kills: int = 50, *, jobs: int = 400, renewals: 
     lost, twice = len(set(subjects) - set(done)), len(done) - len(set(done))
     unrenewed = renewals - renewed.count() + field.lost(rows)
     return Figure(
-        f"{kills} × kill -9 of one of two workers, {jobs} jobs, {renewals} renewals ({in_hand} in mid-job)",
+        f"{kills} × kill -9 of one of two workers with clocks off by ±10 minutes, {jobs} jobs, "
+        f"{renewals} renewals ({in_hand} in mid-job)",
         f"{lost} lost, {twice} done twice, {unrenewed} renewals lost",
         "0, 0, 0",
         lost == twice == unrenewed == field.broken() == 0 and in_hand > 0,
@@ -114,37 +127,65 @@ def _holds(field: Field, row: Installation, moment: str) -> bool:
 
 
 def broken_connections(field: Field, times: int = 3, *, renewals: int = 60) -> Figure:
-    """Row 41, B4: PostgreSQL ends every connection, again and again, while two workers renew."""
+    """Row 41, B4: PostgreSQL ends every connection, again and again, while workers renew and people look."""
     rows = field.connected(renewals, method="grace")
     field.server.control(reuse="grace")
     _schedule(field, rows)
     workers = [field.child(jobs_of_drill.worker, field.partner.pk) for _ in range(2)]
     renewed = Credential.objects.filter(installation__in=rows, current__expires_at__gt=clock.now())
     ended, windows = 0, []
-    for number in range(times):
-        field.wait_until(lambda: renewed.count() > number * renewals // (times + 1))  # noqa: B023
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-            ended += cursor.fetchone()[0]
-        broken_at, before = time.monotonic(), renewed.count()
-        field.wait_until(lambda: renewed.count() > before or renewed.count() == renewals)  # noqa: B023
-        windows.append(time.monotonic() - broken_at)
+    with field.served() as browser, _looking(browser) as seen:
+        for number in range(times):
+            field.wait_until(lambda: renewed.count() > number * renewals // (times + 1))  # noqa: B023
+            before, looked = renewed.count(), len(seen)
+            ended, broken_at = ended + _end_connections(), time.monotonic()
+            field.wait_until(lambda: renewed.count() > before or renewed.count() == renewals)  # noqa: B023
+            windows.append(time.monotonic() - broken_at)
+            # One that was asked for after the break, and not one that was under way.
+            field.wait_until(lambda: 200 in seen[looked + 2 :])  # noqa: B023
+            windows.append(time.monotonic() - broken_at)
 
-    def is_done() -> bool:
-        # What was in hand when a connection broke falls due again with the end of its lease.
-        field.age(5, Job, Credential)
-        return renewed.count() == renewals
+        def is_done() -> bool:
+            # What was in hand when a connection broke falls due again with the end of its lease.
+            field.age(5, Job, Credential)
+            return renewed.count() == renewals
 
-    field.wait_until(is_done)
+        field.wait_until(is_done)
     for worker in workers:
         worker.kill()
-    lost = field.lost(rows) + field.broken()
+    lost, failed = field.lost(rows) + field.broken(), sum(status != 200 for status in seen)
     return Figure(
-        f"{times} × every connection to PostgreSQL ended ({ended} in all) while {renewals} renew",
-        f"{lost} lost, {max(windows):.1f} s until the next one was renewed",
-        "0, 10 s",
-        lost == 0 and ended > 0 and max(windows) <= 10,
+        f"{times} × every connection to PostgreSQL ended ({ended} in all) while {renewals} renew "
+        f"and {len(seen)} pages are looked at",
+        f"{lost} lost, {failed} pages failed, {max(windows):.1f} s until all went on",
+        f"0, {2 * times}, 10 s",
+        lost == 0 and ended > 0 and failed <= 2 * times and max(windows) <= 10,
     )
+
+
+def _end_connections() -> int:
+    """Every one to this database but our own; how many there were."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        return cursor.fetchone()[0]
+
+
+@contextmanager
+def _looking(browser: Browser) -> Iterator[list[int]]:
+    """Somebody who looks at the same page again and again; what it answered each time."""
+    seen, is_over = [], threading.Event()
+
+    def look() -> None:
+        while not is_over.is_set():
+            seen.append(browser.look(PAGE))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        is_over.set()
+        thread.join()

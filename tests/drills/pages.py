@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from contextlib import redirect_stderr, redirect_stdout
+from http.client import HTTPConnection, HTTPException
 from http.cookies import SimpleCookie
 from urllib.parse import urlencode, urlsplit
 
@@ -19,6 +20,9 @@ from tests.stand_ins.serving import serve as serve_application
 
 def serve(port: int) -> int:
     settings.SECURE_SSL_REDIRECT = False
+    # A drill is no deployment: nobody has collected static files for it.
+    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
     from django.core.wsgi import get_wsgi_application
 
     # Its log is of no interest to whoever reads a drill's rows.
@@ -53,6 +57,18 @@ class Browser:
             except OSError:
                 time.sleep(0.05)
         raise TimeoutError("the console does not answer")
+
+    def look(self, path: str) -> int:
+        """The status of a page; 0 where none came."""
+        head = {"Host": urlsplit(settings.BASE_URL).netloc, "Cookie": self.cookies.strip()}
+        asked = HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            asked.request("GET", path, headers=head)
+            return asked.getresponse().status
+        except (OSError, HTTPException):
+            return 0
+        finally:
+            asked.close()
 
     def press_and_leave(self, row: Installation, after_seconds: float) -> None:
         """Press the button that tests an installation, and close the connection that soon afterwards."""
