@@ -22,7 +22,7 @@ def field(rotating):  # noqa: F811
     made.end()
 
 
-def test_workers_that_are_killed_lose_no_job_and_do_none_twice(field):
+def test_row_41_workers_that_are_killed_and_have_wrong_clocks_lose_no_job_and_do_none_twice(field):
     figure = killing.killed_workers(field, full(10, 50), jobs=full(100, 400), renewals=full(20, 40))
     assert figure, figure
 
