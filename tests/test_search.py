@@ -88,8 +88,8 @@ def test_among_ten_thousand_an_answer_takes_less_than_fifty_milliseconds():
     many_names = [entry[1] for entry in many]
     for text in ("ka", "oauth crm", many_names[77], many_names[5_000][1:], "zzzzzz", "commrece", "vexxrupal"):
         took = []
-        for _ in range(5):
-            # Of this thread, and the quickest of five: a busy machine is slow, not wrong.
+        for _ in range(10):
+            # Of this thread, and the quickest of ten: a busy machine is slow, not wrong.
             started = time.thread_time()
             index.search(text)
             took.append(time.thread_time() - started)
