@@ -139,7 +139,8 @@ def broken_connections(field: Field, times: int = 3, *, renewals: int = 60) -> F
     ended, windows = 0, []
     with field.served() as browser, _looking(browser) as seen:
         for number in range(times):
-            field.wait_until(lambda: renewed.count() > number * renewals // (times + 1))  # noqa: B023
+            # All breaks in the first half: what was in hand keeps its lease, and others must be left.
+            field.wait_until(lambda: renewed.count() > number * renewals // (2 * times))  # noqa: B023
             before, looked = renewed.count(), len(seen)
             ended, broken_at = ended + _end_connections(), time.monotonic()
             field.wait_until(lambda: renewed.count() > before or renewed.count() == renewals)  # noqa: B023
@@ -151,6 +152,8 @@ def broken_connections(field: Field, times: int = 3, *, renewals: int = 60) -> F
         def is_done() -> bool:
             # What was in hand when a connection broke falls due again with the end of its lease.
             field.age(5, Job, Credential)
+            queue.wake()
+            time.sleep(0.5)
             return renewed.count() == renewals
 
         field.wait_until(is_done)
