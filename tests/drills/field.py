@@ -71,9 +71,14 @@ class Field:
     def served(self):
         """The console on a port of its own; a Browser of one of the partner's people."""
         port = free_port()
-        server = self.child(pages.serve, port)
-        yield pages.Browser(self.partner, port)
-        server.kill()
+        server, browser = self.child(pages.serve, port), None
+        try:
+            browser = pages.Browser(self.partner, port)
+            yield browser
+        finally:
+            server.kill()
+            if browser:
+                browser.leave()
 
     def child(self, act: Callable, *args) -> Child:
         self.children.append(Child(self.place, act, *args))

@@ -37,9 +37,9 @@ class Browser:
 
     def __init__(self, partner: Partner, port: int):
         self.port = port
-        user = User.objects.create_user(f"drill@{partner.domain}", None)
+        self.user = user = User.objects.create_user(f"drill@{partner.domain}", None)
         Membership.objects.create(user=user, partner=partner)
-        session = SessionStore()
+        self.session = session = SessionStore()
         session[SESSION_KEY] = str(user.pk)
         session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
         session[HASH_SESSION_KEY] = user.get_session_auth_hash()
@@ -57,6 +57,10 @@ class Browser:
             except OSError:
                 time.sleep(0.05)
         raise TimeoutError("the console does not answer")
+
+    def leave(self) -> None:
+        self.session.delete()
+        self.user.delete()
 
     def look(self, path: str) -> int:
         """The status of a page; 0 where none came."""
