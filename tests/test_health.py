@@ -194,6 +194,14 @@ def test_renew_now_is_a_button_that_two_clicks_press_once(owner, row, rotating):
 # ── on a schedule ───────────────────────────────────────────────────────────────────────────────
 
 
+def test_while_a_partner_is_paused_its_checks_wait_an_hour_and_not_their_turn(row, rotating):  # noqa: F811
+    type(row.partner).objects.update(is_active=False)
+    jobs.schedule("check", row.pk, row.partner_id)
+    left = do("check", row.pk)
+    assert timedelta(minutes=59) < left.due_at - clock.now() <= timedelta(hours=1)
+    assert rotating.asked["me"] == 0
+
+
 def test_a_check_is_made_counted_and_made_again(row):
     jobs.schedule("check", row.pk, row.partner_id)
     left = do("check", row.pk)
