@@ -287,6 +287,17 @@ def test_no_text_becomes_a_formula(owner, make, account, hostile):
     assert row["Account"] == row["Connected to"] == row["Connected by"] == f"'{hostile}"
 
 
+def test_spreadsheets_are_not_made_without_end(owner, stranger, make):
+    make("one")
+    answers = [owner.client.get("/installations/export.csv") for _ in range(21)]
+    # Ten a minute, and the minute may end in between.
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert refused
+    assert "Too many tries" in refused[-1].content.decode()
+    assert "Content-Disposition" not in refused[-1]
+    assert stranger.client.get("/installations/export.csv").status_code == 200
+
+
 def test_the_spreadsheet_holds_no_secret_and_no_other_partners_rows(owner, stranger, make):
     row = make("one")
     row.set_values({"access_token": "canary-3f9c"}, "somebody")
