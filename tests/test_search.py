@@ -88,9 +88,9 @@ def test_among_ten_thousand_an_answer_takes_less_than_fifty_milliseconds():
     many_names = [entry[1] for entry in many]
     for text in ("ka", "oauth crm", many_names[77], many_names[5_000][1:], "zzzzzz", "commrece", "vexxrupal"):
         took = []
-        for _ in range(5):
+        for _ in range(20):
             started = time.perf_counter()
             index.search(text)
             took.append(time.perf_counter() - started)
-        # The quickest of five: a busy machine is slow, not wrong.
+        # The quickest of twenty: a busy machine is slow, not wrong.
         assert min(took) < 0.05, f"{text}: {min(took) * 1000:.0f} ms"
