@@ -1,15 +1,20 @@
 """Support's work. Secrets are never readable here; what an action does stands on the record."""
 
+from datetime import timedelta
+
 from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
 from django.db import transaction
 
-from console import jobs, queue
-from console.clock import Now
+from console import backlog, jobs, queue
 from console.models import Account, Event, Job, KeyCanary, Membership, Partner, Pause, User
+from console.templatetags.times import moment_text
 from console.tenancy import Principal
+
+# So long at most waits what could not be done because a partner was paused.
+PUT_OFF = timedelta(hours=1)
 
 admin.site.site_header = "Partner Console · Staff"
 admin.site.site_title = "Partner Console"
@@ -115,13 +120,17 @@ class Partners(admin.ModelAdmin):
     def resume(self, request, partners):
         self._set_active(request, partners, True)
 
+    def save_model(self, request, partner, form, change):
+        super().save_model(request, partner, form, change)
+        if change and "is_active" in form.changed_data and partner.is_active:
+            jobs.hurry(partner.pk, "renew", within=PUT_OFF)
+
     def _set_active(self, request, partners, active):
         what = "resumed" if active else "paused"
         for partner in partners:
             Partner.objects.filter(pk=partner.pk).update(is_active=active)
             if active:
-                # Meanwhile tokens may have run out; what was put off until later is looked at now.
-                Job.objects.filter(partner=partner, kind="renew", failed_at=None).update(due_at=Now())
+                jobs.hurry(partner.pk, "renew", within=PUT_OFF)
             Event.objects.record(
                 f"partner.{what}", staff(request, partner.pk), f"Access was {what}", subject=partner
             )
@@ -188,7 +197,8 @@ class KeyCanaries(ReadOnly):
 
 @admin.register(Job)
 class Jobs(ReadOnly):
-    list_display = ["kind", "partner", "due_at", "started_at", "attempts", "last_error", "failed_at"]
+    # All that is of use stands side by side at 1280 pixels; the rest is on the job's own page.
+    list_display = ["kind", "partner", "state", "due", "tries", "last_error"]
     list_select_related = ["partner"]
     list_filter = [
         "kind",
@@ -201,8 +211,20 @@ class Jobs(ReadOnly):
 
     def changelist_view(self, request, extra_context=None):
         return super().changelist_view(
-            request, {**(extra_context or {}), "queue": jobs.state(), "worker_seen_at": queue.last_seen()}
+            request, {**(extra_context or {}), "queue": backlog.state(), "worker_seen_at": queue.last_seen()}
         )
+
+    @admin.display(ordering="due_at")
+    def due(self, job):
+        return moment_text(job.due_at)
+
+    @admin.display(ordering="attempts")
+    def tries(self, job):
+        return job.attempts
+
+    @admin.display
+    def state(self, job):
+        return "Given up" if job.failed_at else "Being done" if job.started_at else "Waiting"
 
     def has_try_again_permission(self, request) -> bool:
         return request.user.has_perm("console.change_job")

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from django.db.models import Count
 
-from console import clock, jobs, metrics, queue
+from console import backlog, clock, metrics, queue
 from console.clock import Now
 from console.models import Pause
 from installations.models import Alert, Circuit, Installation
@@ -45,7 +45,7 @@ class _Standing:
                 family.add_metric([key], value)
             return family
 
-        state = jobs.state()
+        state = backlog.state()
         yield gauge("jobs_due", "Jobs that are due and that nobody has begun.", state["due"])
         yield gauge("jobs_oldest_seconds", "How long the oldest of them waits.", state["oldest_seconds"])
         yield gauge("jobs_running", "Jobs that a worker has.", state["running"])

@@ -9,7 +9,6 @@ often it was begun.
 import logging
 import random
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from threading import Event
 from uuid import UUID, uuid4
 
 from django.db import close_old_connections, transaction
-from django.db.models import Count, F, Min
+from django.db.models import F
 
 from console import clock, logs, metrics, queue, spans
 from console.clock import Now
@@ -99,6 +98,15 @@ def cancel(kind: str, subject_id: UUID) -> None:
     Job.objects.filter(kind=kind, subject_id=subject_id).delete()
 
 
+def hurry(partner_id: UUID, kind: str, *, within: timedelta) -> None:
+    """Let a partner's jobs of a kind that are due within that time be done at once, in two statements."""
+    rows = Job.objects.filter(partner_id=partner_id, kind=kind, failed_at=None)
+    rows.filter(started_at=None, due_at__gt=Now(), due_at__lte=Now() + within).update(due_at=Now())
+    # Where somebody has it at this moment, it comes round once more afterwards.
+    rows.filter(started_at__isnull=False).update(wanted_at=Now())
+    transaction.on_commit(queue.wake)
+
+
 def try_again(job: Job) -> bool:
     """Let a job that was given up, or that waits, be done at once; False where a worker has it now."""
     fresh = {"due_at": Now(), "attempts": 0, "last_error": "", "failed_at": None, "lease": uuid4()}
@@ -150,9 +158,10 @@ class Claim:
     def put_off(self, code: str, after: timedelta) -> None:
         over = {"started_at": None, "last_error": code[:100], "lease": uuid4(), "wanted_at": None}
         # Somebody may have asked for an earlier time meanwhile.
-        if not self._mine.filter(wanted_at__lt=Now() + after).update(due_at=F("wanted_at"), **over):
-            self._mine.update(due_at=Now() + after, **over)
-        _wake_then(after)
+        if self._mine.filter(wanted_at__lt=Now() + after).update(due_at=F("wanted_at"), **over):
+            queue.wake()
+        elif self._mine.update(due_at=Now() + after, **over):
+            _wake_then(after)
 
     def give_up(self, code: str) -> None:
         over = {"started_at": None, "last_error": code[:100], "lease": uuid4()}
@@ -283,23 +292,3 @@ def sweep() -> None:
         close_old_connections()
         if ended.wait(pause):
             return
-
-
-def state() -> dict:
-    """How the queue is: {"due", "running", "failed", "oldest_seconds", "kinds"}."""
-    at = clock.now()
-    # Each along an index of its own: of a million that wait for their time none is looked at.
-    late = Job.objects.filter(failed_at=None, due_at__lte=at).order_by()
-    given_up = Job.objects.filter(failed_at__isnull=False).order_by()
-    waiting = late.filter(started_at=None).aggregate(count=Count("pk"), oldest=Min("due_at"))
-    kinds: dict[str, dict] = defaultdict(lambda: {"due": 0, "failed": 0})
-    for name, rows in (("due", late), ("failed", given_up)):
-        for kind, count in rows.values_list("kind").annotate(count=Count("*")):
-            kinds[kind][name] = count
-    return {
-        "due": waiting["count"],
-        "oldest_seconds": (at - waiting["oldest"]).total_seconds() if waiting["oldest"] else 0.0,
-        "running": Job.objects.filter(started_at__isnull=False, failed_at=None).count(),
-        "failed": sum(counts["failed"] for counts in kinds.values()),
-        "kinds": [{"kind": kind, **counts} for kind, counts in sorted(kinds.items())],
-    }

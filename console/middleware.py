@@ -66,7 +66,7 @@ class OneAddress:
     """
 
     PROBES = ("/healthz", "/readyz")
-    LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+    LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
     def __init__(self, get_response):
         self.get_response = get_response
@@ -78,13 +78,20 @@ class OneAddress:
             request.META["HTTP_HOST"] = base.netloc
         elif (
             settings.DEVELOPMENT
-            and asked != base.netloc
-            and base.hostname in self.LOOPBACK
-            and asked.rpartition(":")[0] in self.LOOPBACK
             and request.method in ("GET", "HEAD")
+            and asked != base.netloc
+            and self._place(base.netloc) == self._place(asked) is not None
         ):
             return HttpResponseRedirect(f"{base.scheme}://{base.netloc}{request.get_full_path()}")
         return self.get_response(request)
+
+    def _place(self, netloc: str) -> int | None:
+        """The port, where it is one of this machine; None of any other name."""
+        try:
+            parts = urlsplit(f"//{netloc}")
+            return (parts.port or 80) if parts.hostname in self.LOOPBACK else None
+        except ValueError:  # what is no port, or no address
+            return None
 
 
 class RouteInPlaceOfPath(logging.Filter):

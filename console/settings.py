@@ -83,7 +83,8 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "console.views.navigation",
-            ]
+            ],
+            "builtins": ["console.templatetags.times"],
         },
     }
 ]

@@ -68,8 +68,12 @@ def check(claim: Claim) -> None:
     connector = row and row.definition
     if connector is None or row.status not in ("connected", "needs_attention"):
         return
+    if not row.partner.is_active:
+        # Not by the connector's rhythm: once the partner is back, it is due.
+        with claim.finish(clock.now() + timedelta(hours=1)):
+            return
     try:
-        if not row.disabled_at and row.partner.is_active:
+        if not row.disabled_at:
             health.check(row)
     except ProblemError as error:
         if error.code not in UP_TO_PEOPLE | SWITCHED_OFF | set(health.BLAMES) and claim.job.attempts < 5:

@@ -56,7 +56,7 @@ def of(installation: Installation, principal: Principal) -> Bulletin:
     """Reads, and changes nothing. A credential that cannot be opened leaves out what stands in it."""
     about = f"installation:{installation.pk}"
     spark = sparklines(principal, [about])[about]
-    checked_at = installation.last_checked_at or installation.last_worked_at
+    checked_at = installation.last_checked_at
     row = tokens.read(installation.pk) if installation.status in HELD else None
     if row is None:
         return Bulletin(spark, checked_at)

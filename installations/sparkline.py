@@ -13,8 +13,9 @@ from console.tenancy import Principal
 from installations.models import Tally
 
 DAYS = 14
-# In units of the picture's own: a day and its bar, and how far a bar reaches from the line.
-STEP, BAR, ABOVE, BELOW = 8, 6, 20, 10
+# In units of the picture's own: a day and its bar, how far the highest reaches from the line, up or down on
+# one scale, and what is seen of one however few they are.
+STEP, BAR, REACH, LEAST = 8, 6, 15, 2
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Sparkline:
     counts: dict[date, tuple[int, int]]
     today: date
 
-    width, height = DAYS * STEP - (STEP - BAR), ABOVE + BELOW + 2
+    width, height = DAYS * STEP - (STEP - BAR), 2 * REACH + 2
 
     @property
     def id(self) -> str:
@@ -67,12 +68,11 @@ class Sparkline:
         paths: dict[str, list[str]] = {"worked": [], "failed": [], "nothing": []}
         for x, day in zip(range(0, DAYS * STEP, STEP), self.days, strict=True):
             if day.worked:
-                paths["worked"].append(_bar(x, ABOVE, -max(2, ABOVE * day.worked / most)))
+                paths["worked"].append(_bar(x, REACH, -max(LEAST, REACH * day.worked / most)))
             if day.failed:
-                # However few they are: they are seen.
-                paths["failed"].append(_bar(x, ABOVE + 2, max(3, BELOW * day.failed / most)))
+                paths["failed"].append(_bar(x, REACH + 2, max(LEAST, REACH * day.failed / most)))
             if not day.worked and not day.failed:
-                paths["nothing"].append(_bar(x, ABOVE, 1))
+                paths["nothing"].append(_bar(x, REACH, 1))
         return {name: "".join(parts) for name, parts in paths.items() if parts}
 
 

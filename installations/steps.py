@@ -40,7 +40,8 @@ def step(request: HttpRequest, walk: Walk, slug: str) -> HttpResponse:
         if request.method == "POST" and _asks_the_provider(walk, slug):
             # A link is no place to try out keys.
             throttle.spend(f"verify:{walk.installation.pk}", per_minute=20)
-        if slug != "review" and walk.method:
+        # What is connected is shown whatever the partner has taken away since.
+        if slug not in ("review", "done") and walk.method:
             _refuse_if_partner_is_due(walk)
         return PAGES[slug](request, walk)
     except ProblemError as error:

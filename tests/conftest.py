@@ -4,10 +4,8 @@ owner and colleague work for Northwind; stranger works for Contoso, and every te
 see this?" asks it of all three. staff works for nobody.
 """
 
-import json
 import re
 import shutil
-import urllib.request
 from dataclasses import dataclass
 
 import pytest
@@ -18,6 +16,7 @@ from console import jobs
 from console.models import Account, Membership, Partner, User
 from console.tenancy import Principal
 from installations.models import Installation, SetupLink
+from tests.stand_ins.control import StandIn
 from tests.stand_ins.process import running
 
 PASSWORD = "correct horse battery staple"
@@ -139,38 +138,6 @@ def installation(account) -> Installation:
     return Installation.objects.create(partner=account.partner, account=account, connector="heartland-retail")
 
 
-class StandIn:
-    """A stand-in's own control pages, for tests."""
-
-    def __init__(self, origin: str):
-        self.origin = origin
-
-    def post(self, path: str, data: dict | None = None) -> dict:
-        request = urllib.request.Request(
-            self.origin + path,
-            data=json.dumps(data or {}).encode(),
-            headers={"Content-Type": "application/json"},
-            method="POST",
-        )
-        with urllib.request.urlopen(request) as response:
-            return json.loads(response.read() or b"{}")
-
-    def calls(self) -> dict[str, int]:
-        with urllib.request.urlopen(self.origin + "/_calls") as response:
-            return json.loads(response.read())
-
-    def switch(self, **switches: bool) -> None:
-        self.post("/_control", switches)
-
-    def token(self, store: str = "harbor") -> str:
-        return self.post("/_tokens", {"store": store})["token"]
-
-    def register(self, redirect_uri: str) -> tuple[str, str]:
-        """Register an application: its client id and client secret."""
-        made = self.post("/_apps", {"name": "Partner Console", "redirect_uri": redirect_uri})
-        return made["client_id"], made["client_secret"]
-
-
 SWITCHES = ["host_lookup_fails", "api_down", "token_endpoint_slow", "wrong_client", "whoami_fails"]
 
 
@@ -221,6 +188,16 @@ def consent_at_heartland(location: str, *, store: str = "harbor", decision: str 
 
 
 from tests.product import product  # noqa: E402, F401 - a fixture
+from tests.rotating import rotating, rotating_process  # noqa: E402, F401 - fixtures
+
+
+@pytest.fixture
+def field(rotating):  # noqa: F811
+    from tests.drills.field import Field
+
+    made = Field(rotating)
+    yield made
+    made.end()
 
 
 def work() -> None:

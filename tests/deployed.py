@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.conftest import StandIn
 from tests.product import Product, _database, _served
 from tests.rotating import Rotating
+from tests.stand_ins.control import StandIn
 from tests.stand_ins.process import ROOT, free_port, running
 
 

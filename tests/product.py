@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import StandIn
+from tests.stand_ins.control import StandIn
 from tests.stand_ins.process import ROOT, Running, free_port
 
 

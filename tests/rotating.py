@@ -14,7 +14,7 @@ from installations import standing
 from installations.auth import Token
 from installations.auth.token_response import parse
 from installations.models import Credential, CredentialVersion, Installation, Status
-from tests.conftest import StandIn
+from tests.stand_ins.control import StandIn
 from tests.stand_ins.process import ROOT, running
 from tests.stand_ins.rotating import CLIENT
 

@@ -8,18 +8,9 @@ from django.db import connection
 from console import clock, jobs
 from console.models import Event, Job
 from tests.drills import jobs_of_drill, killing
-from tests.drills.field import Field
 from tests.product import full
-from tests.rotating import rotating, rotating_process  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def field(rotating):  # noqa: F811
-    made = Field(rotating)
-    yield made
-    made.end()
 
 
 def test_row_41_workers_that_are_killed_and_have_wrong_clocks_lose_no_job_and_do_none_twice(field):

@@ -27,8 +27,9 @@ from console.models import Event, Partner
 from console.problems import PROBLEMS
 from console.tenancy import Principal
 from installations.models import AuthorizationRequest, Installation, SetupLink, Status
-from tests.conftest import StandIn, consent_at_heartland, open_link
+from tests.conftest import consent_at_heartland, open_link
 from tests.product import full
+from tests.stand_ins.control import StandIn
 
 TOKEN_ENDPOINT = "/api/oauth/token"
 SCRIPT = "<script>alert(1)</script>"

@@ -153,17 +153,20 @@ def test_a_picture_says_in_words_what_it_shows(owner, make):
         )
     page = owner.client.get("/").content.decode()
     oldest = today - timedelta(days=13)
-    assert f"Worked 6 times, failed 2 times: 2 on {oldest.day} {oldest:%b}." in page
+    assert f"Worked 6 times, failed 2 times: 2 on {oldest.day} {oldest:%b %Y}." in page
     assert f'aria-labelledby="spark-connector-{SLUG}-title spark-connector-{SLUG}-desc"' in page
 
 
 def test_successes_stand_above_the_line_and_failures_hang_below_it():
     today = date(2026, 11, 25)
     spark = Sparkline("x", {today: (1000, 1), today - timedelta(days=1): (500, 0)}, today)
-    assert spark.bars["worked"] == "M96 20h6v-10h-6zM104 20h6v-20h-6z"
+    assert spark.bars["worked"] == "M96 15h6v-7.5h-6zM104 15h6v-15h-6z"
     # One among a thousand is seen.
-    assert spark.bars["failed"] == "M104 22h6v3h-6z"
+    assert spark.bars["failed"] == "M104 17h6v2h-6z"
     assert spark.bars["nothing"].count("M") == 12
+    # As many reach as far, up or down.
+    alike = Sparkline("x", {today: (7, 7)}, today).bars
+    assert (alike["worked"], alike["failed"]) == ("M104 15h6v-15h-6z", "M104 17h6v15h-6z")
 
 
 def test_a_connector_and_an_account_show_their_own(owner, make, account):
@@ -282,6 +285,17 @@ def test_no_text_becomes_a_formula(owner, make, account, hostile):
     Account.objects.filter(pk=account.pk).update(name=hostile)
     (row,) = exported(owner)
     assert row["Account"] == row["Connected to"] == row["Connected by"] == f"'{hostile}"
+
+
+def test_spreadsheets_are_not_made_without_end(owner, stranger, make):
+    make("one")
+    answers = [owner.client.get("/installations/export.csv") for _ in range(21)]
+    # Ten a minute, and the minute may end in between.
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert refused
+    assert "Too many tries" in refused[-1].content.decode()
+    assert "Content-Disposition" not in refused[-1]
+    assert stranger.client.get("/installations/export.csv").status_code == 200
 
 
 def test_the_spreadsheet_holds_no_secret_and_no_other_partners_rows(owner, stranger, make):

@@ -391,6 +391,29 @@ def test_a_probe_is_answered_whatever_it_calls_the_machine(path):
     assert Client(HTTP_HOST="10.0.0.7:8000").get("/sign-in/").status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("base", "asked"),
+    [
+        ("http://127.0.0.1:8000", "[::1]:8000"),
+        ("http://[::1]:8000", "localhost:8000"),
+        ("http://localhost", "127.0.0.1"),
+    ],
+)
+def test_each_name_of_a_developers_machine_leads_to_the_one_address(base, asked, settings):
+    settings.BASE_URL = base
+    assert Client(HTTP_HOST=asked).get("/sign-in/")["Location"] == f"{base}/sign-in/"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    ["localhost:9999", "localhost:no", "localhost.evil.example:8000", "[::1", "", "evil.example"],
+)
+def test_no_other_name_and_no_other_port_is_led_anywhere(asked, settings):
+    settings.BASE_URL, settings.ALLOWED_HOSTS = "http://127.0.0.1:8000", ["127.0.0.1"]
+    assert Client(HTTP_HOST=asked).get("/sign-in/").status_code == 400
+    assert Client(HTTP_HOST="localhost:8000").post("/sign-in/").status_code == 400
+
+
 def test_on_a_developers_machine_localhost_leads_to_the_one_address(settings):
     settings.BASE_URL = "http://127.0.0.1:8000"
     led = Client(HTTP_HOST="localhost:8000").get("/sign-in/?next=/accounts/")

@@ -16,6 +16,7 @@ from connectors.models import ConnectorSettings
 from console import clock, jobs, tidying
 from console.models import Event, Job, Pause
 from console.problems import ProblemError
+from console.templatetags.times import moment
 from installations import attention, leases, refused, tokens
 from installations.models import Credential, CredentialVersion, Installation, Tally
 from tests.rotating import connected, rotating, rotating_process, store_client  # noqa: F401 - fixtures
@@ -191,7 +192,39 @@ def test_renew_now_is_a_button_that_two_clicks_press_once(owner, row, rotating):
     assert rotating.asked["token"] == 1
 
 
+def test_since_when_it_cannot_be_renewed_is_noted_at_the_first_failure_and_forgotten_with_success(
+    rotating,  # noqa: F811
+    account,
+    client_stored,
+    owner,
+):
+    (row,) = connected(rotating, account, ["g"], ends_in=30)
+    page = f"/installations/{row.pk}/"
+    rotating.control(answers=[503, 503])
+    tokens.usable(row.pk)
+    first = Credential.objects.get().failing_since
+    assert abs(clock.now() - first) < timedelta(seconds=5)
+    Credential.objects.update(retry_at=None, failing_since=first - timedelta(hours=3))
+    tokens.usable(row.pk)
+    held = Credential.objects.get()
+    assert (held.attempts, held.failing_since) == (2, first - timedelta(hours=3))
+    said = f"could not be renewed since {moment(held.failing_since)}"
+    assert said in owner.client.get(page).content.decode()
+    Credential.objects.update(retry_at=None)
+    tokens.usable(row.pk)
+    assert Credential.objects.get().failing_since is None
+    assert "could not be renewed" not in owner.client.get(page).content.decode()
+
+
 # ── on a schedule ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_while_a_partner_is_paused_its_checks_wait_an_hour_and_not_their_turn(row, rotating):  # noqa: F811
+    type(row.partner).objects.update(is_active=False)
+    jobs.schedule("check", row.pk, row.partner_id)
+    left = do("check", row.pk)
+    assert timedelta(minutes=59) < left.due_at - clock.now() <= timedelta(hours=1)
+    assert rotating.asked["me"] == 0
 
 
 def test_a_check_is_made_counted_and_made_again(row):

@@ -17,7 +17,7 @@ from connectors import registry
 from connectors.models import ConnectorSettings
 from console.tenancy import Principal
 from installations.models import CredentialVersion, Installation, Status
-from tests.conftest import StandIn
+from tests.stand_ins.control import StandIn
 from tests.stand_ins.process import running
 from tests.test_callback import Attempt, attempt_of, install
 

@@ -19,6 +19,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.utils import timezone
 
+from connectors import registry
 from console import throttle
 from console.models import Partner
 from installations import links, steps
@@ -438,6 +439,22 @@ def test_what_the_partners_people_began_is_not_the_customers_to_go_on_with(accou
     setup = row.open_setup()
     assert (setup.token, setup.address_needed, setup.values) == (None, False, None)
     assert owner.client.get(own).headers["Location"] == f"{own}review/"
+
+
+def test_a_completed_link_says_so_whatever_the_partner_has_taken_away_since(account):
+    row = install(account, "open-food-facts")
+    (method,) = registry.get(row.connector).manifest.auth_methods
+    Installation.objects.filter(pk=row.pk).update(
+        status="connected",
+        auth_method=method.key,
+        connected_at=timezone.now(),
+        external_account_name="Harbor",
+    )
+    link, path = issue(row)
+    SetupLink.objects.filter(pk=link.pk).update(completed_at=timezone.now())
+    page = Client(HTTP_HOST="console.test").get(path, follow=True)
+    assert (page.status_code, page.redirect_chain[-1][0][-6:]) == (200, "/done/")
+    assert "Open Food Facts is connected" in page.content.decode()
 
 
 def test_a_completed_link_tells_what_it_led_to_until_it_expires(account, heartland):

@@ -13,16 +13,8 @@ from installations.models import Credential, Installation
 from tests.drills import acts, losing
 from tests.drills.field import Field
 from tests.product import full
-from tests.rotating import rotating, rotating_process  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def field(rotating):  # noqa: F811
-    made = Field(rotating)
-    yield made
-    made.end()
 
 
 def lost(way, field) -> int:

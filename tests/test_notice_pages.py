@@ -6,6 +6,7 @@ from django.utils import timezone
 from console.models import Event, Partner
 from installations import alerts
 from installations.models import Notice
+from installations.notices import items
 
 pytestmark = pytest.mark.django_db
 
@@ -34,6 +35,14 @@ def notices(owner) -> None:
             sent_at=sent_at,
             failure=failure,
         )
+
+
+def test_what_is_being_gathered_is_not_said_to_be_nothing(owner, stranger):
+    assert "Nothing had to be told yet" in page(owner, "/notices/")
+    items.note(stranger.partner.pk, "installation:x")
+    assert "Nothing had to be told yet" in page(owner, "/notices/")
+    items.note(owner.partner.pk, "installation:x")
+    assert "being gathered" in page(owner, "/notices/")
 
 
 @pytest.mark.parametrize(

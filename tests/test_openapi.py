@@ -12,6 +12,7 @@ from connectors import registry
 from connectors.authoring import documents, openapi
 from connectors.authoring.documents import BadDocument
 from connectors.registry import Connector
+from tests.samples import Samples
 from tests.stand_ins.quirks import Quirks, answer
 
 VERSION_2 = """
@@ -537,6 +538,9 @@ def test_what_a_shell_begins_is_good_at_once_and_is_never_overwritten(tmp_path, 
     call_command("connectors", "new", "acme-shop", "--into", tmp_path)
     call_command("connectors", "validate", str(tmp_path / "acme-shop"))
     assert "1 connector is good" in capsys.readouterr().out
+    samples = Samples(tmp_path / "acme-shop", "api_key")
+    assert samples.request.headers == {"authorization": "Bearer example-api_key"}
+    assert json.loads(samples.answer[0])["id"]
     (tmp_path / "acme-shop" / "guide.md").write_text("my own", encoding="utf-8")
     with pytest.raises(CommandError, match="is there already"):
         call_command("connectors", "new", "acme-shop", "--into", tmp_path)

@@ -11,18 +11,10 @@ from console.problems import ProblemError
 from installations import circuits, tokens
 from installations.models import Alert, Circuit, Credential
 from tests.drills import acts, outages
-from tests.drills.field import Field
 from tests.product import full
-from tests.rotating import rotating, rotating_process, store_client  # noqa: F401 - fixtures
+from tests.rotating import store_client
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def field(rotating):  # noqa: F811
-    made = Field(rotating)
-    yield made
-    made.end()
 
 
 def test_a_provider_that_is_down_for_ten_minutes_is_asked_twice_a_minute_and_breaks_nothing(field):

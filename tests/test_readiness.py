@@ -114,6 +114,15 @@ def test_work_that_nobody_does_is_named(installation):
     assert broken() == {}
 
 
+def test_a_pause_is_named_and_is_no_fault():
+    ask = Client(HTTP_HOST="console.test").get
+    assert ask("/readyz").json()["paused"] is False
+    Pause.objects.create(reason="Restored from a backup")
+    answer = ask("/readyz")
+    assert (answer.status_code, answer.json()["status"], answer.json()["paused"]) == (200, "ready", True)
+    assert "backup" not in answer.content.decode()
+
+
 def test_the_other_address_asks_for_nothing_but_the_database(django_assert_num_queries):
     with django_assert_num_queries(1):
         assert Client(HTTP_HOST="console.test").get("/healthz").status_code == 200

@@ -9,18 +9,9 @@ from console.problems import ProblemError
 from installations import health, tokens
 from installations.models import Credential
 from tests.drills import acts, flights
-from tests.drills.field import Field
 from tests.product import full
-from tests.rotating import rotating, rotating_process  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def field(rotating):  # noqa: F811
-    made = Field(rotating)
-    yield made
-    made.end()
 
 
 def test_two_hundred_callers_of_four_processes_make_one_request(field):

@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from connectors.authoring.beginning import begin
 from connectors.models import ConnectorSettings, CustomConnector, Publication, Release
+from console import clock
 from console.models import Account, Event, Job, KeyCanary, Membership, Partner, Pause, User
 from console.tenancy import Principal
 from installations.models import (
@@ -357,6 +358,20 @@ def test_a_paused_partner_is_out_at_the_next_request_and_back_after_it(
         event = Event.objects.get(kind=f"partner.{what}")
         assert (event.actor, event.partner) == ("staff@console.example (staff)", owner.partner)
         assert logged(owner.partner, f"Access was {what}.")
+
+
+@pytest.mark.parametrize("by", ["action", "form"])
+def test_a_partner_that_is_back_waits_no_hour_for_its_renewals(by, support, owner, installation):
+    partner = owner.partner
+    Partner.objects.filter(pk=partner.pk).update(is_active=False)
+    hour = clock.now() + timedelta(minutes=59)
+    Job.objects.create(kind="renew", subject_id=installation.pk, partner=partner, due_at=hour)
+    if by == "action":
+        act(support, "resume", partner)
+    else:
+        fields = {"name": partner.name, "domain": partner.domain, "return_urls": "[]", "is_active": "on"}
+        assert support.post(page(Partner, "change", partner.pk), fields).status_code == 302
+    assert Job.objects.get().due_at <= clock.now()
 
 
 def test_staff_add_a_partner_and_its_first_member(support):

@@ -44,6 +44,20 @@ Each customer creates a key in {name}; there is nothing to store here.
 2. Create a key and copy it.
 """
 
+# As tests/test_library.py holds the connector against: what is sent, and what comes back.
+REQUEST = """\
+GET https://api.{key}.example/v1/me
+Authorization: Bearer example-api_key
+"""
+ANSWER = """\
+{{"id": "1", "name": "Example Outfitters"}}
+"""
+
+
+def samples(key: str) -> dict[str, str]:
+    """The texts of samples/ for what `begin` gives, to be put right from the provider's pages."""
+    return {"verification.http": REQUEST.format(key=key), "verification.json": ANSWER.format()}
+
 
 def begin(key: str) -> tuple[str, str]:
     """The texts of manifest.toml and guide.md."""

@@ -239,8 +239,8 @@ PROBLEMS = {
     ),
     "stored_value_unreadable": Problem(
         "A stored value cannot be read",
-        "What is stored here is damaged or was sealed with a key that this server does not have. Nothing was "
-        "changed.",
+        "What is stored here is damaged or was encrypted with a key that this server does not have. Nothing "
+        "was changed.",
         OPERATOR,
         status=500,
     ),

@@ -8,6 +8,7 @@ from django.template.loader import render_to_string
 from connectors import catalogue
 from console import clock
 from console.jobs import Claim, handler
+from console.templatetags.times import day_text
 from installations.alerts import ACTOR
 from installations.models import Installation, Notice, SetupLink, Status
 from installations.notices import mailing
@@ -71,7 +72,7 @@ def _texts(row: Installation, reason: str, link: SetupLink, url: str) -> tuple[s
     names = {
         "partner": unlinked(partner.name, partner.domain),
         "connector": unlinked(definition.name) if custom else one_line(definition.name),
-        "day": f"{row.grant_expires_at:%d %b %Y}".lstrip("0") if row.grant_expires_at else "",
+        "day": day_text(row.grant_expires_at),
     }
     ending = reason == "ending"
     subject = f"{names['partner']}: your connection to {names['connector']} " + (

@@ -12,7 +12,7 @@ from console.paging import LongPaginator, asked_for
 from console.problems import PROBLEMS
 from console.tenancy import partner_member
 from installations.alerts import mended_by
-from installations.models import Alert, Installation, Notice
+from installations.models import Alert, DigestItem, Installation, Notice
 
 PAGE_SIZE = 50
 KINDS = {"digest": "To your company", "customer": "To customers", "failed": "Not sent"}
@@ -38,6 +38,7 @@ def notices(request: HttpRequest) -> HttpResponse:
             "kind": kind if kind in KINDS else "",
             "kinds": KINDS.items(),
             "can_mail": settings.CAN_MAIL,
+            "gathers": DigestItem.objects.visible_to(request.principal).filter(told_at=None).exists(),
         },
     )
 

@@ -2,18 +2,22 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from connectors import registry
 from connectors.authoring import documents, openapi
-from connectors.authoring.beginning import begin
+from connectors.authoring.beginning import begin, samples
 from connectors.authoring.documents import BadDocument
 from connectors.authoring.sketch import key_for
 from connectors.manifest import BadManifest, json_schema
+
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class Command(BaseCommand):
@@ -68,7 +72,7 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(json_schema(), indent=2))
 
     def _new(self, key: str, into: Path, **options):
-        self._write(into, key, *begin(key))
+        self._write(into, key, *begin(key), samples(key))
 
     def _import_openapi(self, source: str, key: str, into: Path, base_url: str, **options):
         is_url = "://" in source
@@ -86,7 +90,9 @@ class Command(BaseCommand):
         with path.open("rb") as file:
             return file.read(documents.SIZE_LIMIT + 1)
 
-    def _write(self, into: Path, key: str, manifest: str, guide: str) -> None:
+    def _write(
+        self, into: Path, key: str, manifest: str, guide: str, samples: Mapping[str, str] = NONE
+    ) -> None:
         """Make the folder, whole or not at all, unless the library could not read it."""
         folder = into / key
         if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", key) or key.startswith(registry.CUSTOM):
@@ -104,6 +110,10 @@ class Command(BaseCommand):
                 made.mkdir()
                 (made / "manifest.toml").write_text(manifest, encoding="utf-8")
                 (made / "guide.md").write_text(guide, encoding="utf-8")
+                if samples:
+                    (made / "samples").mkdir()
+                for name, text in samples.items():
+                    (made / "samples" / name).write_text(text, encoding="utf-8")
                 made.rename(folder)
         except (BadManifest, OSError) as error:
             raise CommandError(str(error)) from error
