@@ -57,6 +57,7 @@ MIDDLEWARE = [
     "console.middleware.RequestLog",
     "console.middleware.OneAddress",
     "django.middleware.security.SecurityMiddleware",
+    "console.api_requests.ApiRequests",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -208,6 +209,8 @@ if STAND_IN_ORIGINS and not DEVELOPMENT:
     raise SystemExit("STAND_IN_ORIGINS needs DEVELOPMENT=1: stand-ins have no place in production.")
 
 SETUP_LINK_DAYS = 7
+# Of one API key; beyond them 429.
+API_CALLS_PER_MINUTE = env.int("API_CALLS_PER_MINUTE", default=6000)
 AUTHORIZATION_MINUTES = 10
 
 DEFAULT_EXCEPTION_REPORTER_FILTER = "console.logs.Discreet"

@@ -3,6 +3,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
 from console import operations, views
+from console.api import api
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -19,6 +20,7 @@ urlpatterns = [
     path("accounts/<uuid:account_id>/delete/", views.account_delete, name="account-delete"),
     path("company/", views.company, name="company"),
     path("e-mail-settings/", views.preferences, name="preferences"),
+    path("api/v1/", api.urls),
     path("", include("connectors.urls")),
     path("", include("installations.urls")),
     # One way to sign in, with one limit on tries.

@@ -1,0 +1,8 @@
+"""The API of what is installed: its operations call what the pages call."""
+
+from installations.api.credentials import router as credentials
+from installations.api.installations import router as installations
+from installations.api.settings import router as settings
+from installations.api.setup_links import router as setup_links
+
+routers = (settings, installations, setup_links, credentials)
