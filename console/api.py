@@ -6,7 +6,7 @@ from uuid import UUID
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
-from django.http import HttpRequest, HttpResponse, UnreadablePostError
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.shortcuts import get_object_or_404
 from ninja import NinjaAPI, Query, Router, Schema
 from ninja.errors import HttpError, ValidationError
@@ -261,6 +261,7 @@ def _unreadable(request: HttpRequest, error: Exception) -> HttpResponse:
     return answer_to(request, ProblemError("body_too_large" if too_large else "unreadable_body"))
 
 
+@api.exception_handler(Http404)
 @api.exception_handler(Exception)
 def _problem(request: HttpRequest, error: Exception) -> HttpResponse:
     return answer_to(request, error)

@@ -43,7 +43,7 @@ def idempotent(operation: Callable | None = None, *, whole: bool = True):
                 response = operation(request, *args, **kwargs)
                 _keep(call, response)
         except BaseException:
-            ApiCall.objects.filter(pk=call.pk, answer=None).delete()
+            ApiCall.objects.filter(pk=call.pk, answer__isnull=True).delete()
             raise
         return response
 
@@ -73,7 +73,7 @@ def _begin(request: HttpRequest, key: str) -> ApiCall:
     if call.request_digest != asked:
         raise ProblemError("idempotency_key_reused")
     if not call.answer:
-        abandoned = ApiCall.objects.filter(pk=call.pk, answer=None, held_until=call.held_until)
+        abandoned = ApiCall.objects.filter(pk=call.pk, answer__isnull=True, held_until=call.held_until)
         if call.held_until > now or not abandoned.update(held_until=now + HELD):
             raise ProblemError("idempotency_under_way", retry_after=timedelta(seconds=2))
     return call

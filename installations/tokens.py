@@ -7,7 +7,7 @@ renewal fails, the token it would have replaced is handed out as long as it live
 
 import time
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from threading import Lock
 from uuid import UUID
@@ -33,11 +33,15 @@ ENDED = {"grant_ended", "renewal_lost", "client_changed"}
 
 @dataclass(frozen=True)
 class Usable:
-    """A token that may be used now, and the version that it is."""
+    """A token that may be used now, and the version that it is.
+
+    `problem` says why it was not renewed although that was due.
+    """
 
     token: Token
     version: CredentialVersion
     installation: Installation
+    problem: str = ""
 
 
 def usable(installation_id: UUID, *, rejected: UUID | None = None, ahead: bool = False) -> Usable:
@@ -146,7 +150,7 @@ def _while_it_lives(row: Credential, problem: ProblemError) -> Usable:
     """The token as it is, if it has not run out; what the provider makes of it is for the caller to see."""
     _refuse(row)
     if _is_alive(row):
-        return _of(row)
+        return replace(_of(row), problem=problem.code)
     raise problem
 
 

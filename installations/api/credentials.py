@@ -66,7 +66,7 @@ def get_credential(request: HttpRequest, installation_id: UUID, rejected: UUID |
         expires_at=token.expires_at,
         granted_scopes=None if token.granted_scopes is None else list(token.granted_scopes),
         values=dict(token.values),
-        renewal_problem=None,
+        renewal_problem=found.problem or None,
     )
     response = answer(request, body)
     # In no cache of any kind (RFC 6749, section 5.1).

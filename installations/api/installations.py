@@ -32,7 +32,7 @@ from installations import ending, health
 from installations.ending import name_of
 from installations.forms import InstallationForm
 from installations.making import edit, make, switch
-from installations.models import Installation
+from installations.models import HELD, Installation
 
 router = Router(tags=["Installations"])
 
@@ -227,11 +227,14 @@ def delete_installation(request: HttpRequest, installation_id: UUID) -> HttpResp
     operation_id="test_installation",
     summary="Ask the provider whose credential it is",
 )
+@idempotent(whole=False)
 def test_installation(request: HttpRequest, installation_id: UUID) -> HttpResponse:
     row = find(request, installation_id)
     throttle.spend(f"verify:{row.pk}", per_minute=20)
     if row.definition is None:
         raise ProblemError("connector_gone")
+    if row.status not in HELD:
+        raise ProblemError("not_connected")
     identity = health.test(row, request.principal, request.reference)
     account = ExternalAccount(id=identity.account_id, name=identity.account_name)
     return answer(request, Tested(external_account=account, signed_in_as=identity.user_name))
@@ -244,6 +247,7 @@ def test_installation(request: HttpRequest, installation_id: UUID) -> HttpRespon
     operation_id="disable_installation",
     summary="Switch it off; what is stored is kept",
 )
+@idempotent(whole=False)
 def disable_installation(request: HttpRequest, installation_id: UUID) -> HttpResponse:
     return _switched(request, installation_id, off=True)
 
@@ -255,6 +259,7 @@ def disable_installation(request: HttpRequest, installation_id: UUID) -> HttpRes
     operation_id="enable_installation",
     summary="Switch it on again",
 )
+@idempotent(whole=False)
 def enable_installation(request: HttpRequest, installation_id: UUID) -> HttpResponse:
     return _switched(request, installation_id, off=False)
 
@@ -273,6 +278,7 @@ def _switched(request: HttpRequest, installation_id: UUID, *, off: bool) -> Http
     operation_id="disconnect_installation",
     summary="Destroy its credential, and end its access at the provider",
 )
+@idempotent(whole=False)
 def disconnect_installation(request: HttpRequest, installation_id: UUID) -> HttpResponse:
     ending.disconnect(find(request, installation_id), request.principal)
     return answer(request, out(find(request, installation_id)))

@@ -5,7 +5,7 @@ from typing import Literal
 
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import Router, Schema
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from connectors import catalogue
 from connectors.api import PropertyOut, property_out
@@ -48,7 +48,7 @@ class SettingsIn(Body):
     overlap_days: Literal[0, 1, 7, 30] = Field(
         7, description="How long the OAuth client that is replaced counts on."
     )
-    accept_reauthorisation: bool = Field(
+    accept_reauthorisation: StrictBool = Field(
         False, description="Replace the Client ID even where customers must then authorise again."
     )
 

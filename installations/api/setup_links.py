@@ -7,7 +7,7 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from ninja import Query, Router, Schema
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from console.bearer import scope
 from console.contract import Body, Page, Paging, answer, form_errors, page, responses
@@ -47,7 +47,9 @@ class LinkIn(Body):
 
 
 class ReauthoriseIn(LinkIn):
-    switch_account: bool = Field(False, description="Allow another account at the provider than before.")
+    switch_account: StrictBool = Field(
+        False, description="Allow another account at the provider than before."
+    )
 
 
 def _out(row: SetupLink) -> dict:
