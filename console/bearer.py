@@ -6,12 +6,13 @@ from datetime import timedelta
 from functools import lru_cache
 
 from django.conf import settings
-from django.db import DatabaseError, models
+from django.db import DatabaseError
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja.security import HttpBearer
 
 from console import throttle
+from console.compiled import Compiled
 from console.middleware import client_address, network_of
 from console.models import ApiKey
 from console.models.api_key import prefix_of
@@ -79,9 +80,22 @@ def _was_good(prefix: str) -> bool:
     return False
 
 
+_COLUMNS = [field.attname for field in ApiKey._meta.concrete_fields]
+_question = Compiled(
+    lambda prefix: (
+        ApiKey.objects.filter(prefix=prefix).order_by().values_list(*_COLUMNS, "partner__is_active")
+    ),
+    "a prefix that none has",
+)
+
+
 def _find(prefix: str) -> ApiKey | None:
-    rows = ApiKey.objects.annotate(partner_is_active=models.F("partner__is_active"))
-    return rows.filter(prefix=prefix).first()
+    row = _question.first(prefix)
+    if row is None:
+        return None
+    key = ApiKey.from_db(None, _COLUMNS, row[:-1])
+    key.partner_is_active = row[-1]
+    return key
 
 
 def _refuse(key: ApiKey, address: str, now) -> None:
