@@ -48,7 +48,8 @@ class _Limits(threading.local):
     wire = 0
     sent = False
     limit = BODY_LIMIT
-    seconds = DEADLINE_SECONDS
+    # Less than what holds for all.
+    seconds: float | None = None
     may_be_local = False
 
 
@@ -204,7 +205,8 @@ class _Adapter(HTTPAdapter):
         if target := stand_in(request.url):
             request.headers["Host"] = urlsplit(request.url).netloc
             request.url = target
-        _now.at, _now.wire, _now.sent = time.monotonic() + _now.seconds, 0, False
+        _now.at = time.monotonic() + (_now.seconds or DEADLINE_SECONDS)
+        _now.wire, _now.sent = 0, False
         try:
             with _room(urlsplit(request.url).netloc):
                 return self._send(request, **kwargs)
@@ -213,7 +215,7 @@ class _Adapter(HTTPAdapter):
             raise
 
     def _send(self, request, **kwargs):
-        kwargs |= {"stream": True, "timeout": (CONNECT_SECONDS, _now.seconds), "proxies": None}
+        kwargs |= {"stream": True, "timeout": (CONNECT_SECONDS, DEADLINE_SECONDS), "proxies": None}
         try:
             response = super().send(request, **kwargs)
             response._content = self._read(response)
@@ -291,13 +293,13 @@ def send(
     headers: dict[str, str] | None = None,
     data: bytes | None = None,
     limit: int = BODY_LIMIT,
-    deadline: float = DEADLINE_SECONDS,
+    deadline: float | None = None,
     may_be_local: bool = False,
 ) -> requests.Response:
     """Send a request, signed as a whole; the answer may have `limit` bytes. Redirects are answers as well.
 
-    `deadline` is in seconds. One that `may_be_local` reaches a developer's own machine where DEVELOPMENT is set.
-    Raises Unreachable.
+    `deadline` is in seconds. One that `may_be_local` reaches a developer's own machine, where DEVELOPMENT is
+    set. Raises Unreachable.
     """
     try:
         request = requests.Request(method, url, {"Accept": "application/json", **(headers or {})}, data=data)
@@ -311,7 +313,7 @@ def send(
         # An address or a header that cannot be sent at all.
         raise Unreachable("connection", type(error).__name__) from error
     finally:
-        _now.limit, _now.seconds, _now.may_be_local = BODY_LIMIT, DEADLINE_SECONDS, False
+        _now.limit, _now.seconds, _now.may_be_local = BODY_LIMIT, None, False
 
 
 def knock(host: str, port: int) -> None:

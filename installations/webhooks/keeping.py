@@ -20,7 +20,6 @@ def expire_link(claim: Claim) -> None:
         if link and link.state == "expired":
             announce(
                 "setup_link.expired",
-                partner_id=link.partner_id,
                 installation=link.installation,
                 data={"setup_link_id": str(link.pk)},
             )

@@ -1,4 +1,4 @@
-"""Secrets and signatures, as Standard Webhooks says (github.com/standard-webhooks, spec, "Signature scheme")."""
+"""Secrets and signatures (Standard Webhooks, "Signature scheme": www.standardwebhooks.com)."""
 
 import base64
 import hmac
