@@ -55,7 +55,9 @@ def _checked(endpoint: WebhookEndpoint) -> WebhookEndpoint:
     if unknown := [name for name in endpoint.types if name not in TYPES]:
         faults["types"] = ValidationError(f"Nothing is called “{str(unknown[0])[:50]}”.")
     try:
-        endpoint.clean_fields(exclude={"secret", "previous_secret", "partner", "types"})
+        endpoint.clean_fields(
+            exclude={field.name for field in endpoint._meta.fields} - {"url", "description"}
+        )
     except ValidationError as error:
         faults = error.error_dict | faults
     if faults:
