@@ -10,6 +10,7 @@ from console.tenancy import Principal
 from installations import connecting
 from installations.forms import InstallationForm
 from installations.models import Installation
+from installations.webhooks.outbox import announce
 
 
 def make(form: InstallationForm, connector: Connector, principal: Principal) -> Installation:
@@ -20,6 +21,7 @@ def make(form: InstallationForm, connector: Connector, principal: Principal) -> 
         Event.objects.record(
             "installation.created", principal, f"{connector.name} was installed", subject=row
         )
+        announce("installation.created", installation=row)
     return row
 
 

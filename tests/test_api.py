@@ -522,6 +522,41 @@ def test_an_installation_is_changed_switched_and_deleted(api, installation):
     assert not Installation.objects.exists()
 
 
+def test_an_endpoint_is_added_tested_rotated_and_deleted(api, settings):
+    settings.DEVELOPMENT = False
+    found = refused(api("POST", "/webhook-endpoints", {"url": "http://x.example/"}), "invalid_request", 422)
+    assert found["errors"][0]["pointer"] == "#/url"
+    found = refused(
+        api("POST", "/webhook-endpoints", {"url": "https://x.example/", "types": ["none"]}),
+        "invalid_request",
+        422,
+    )
+    assert found["errors"][0]["pointer"] == "#/types"
+    made = api("POST", "/webhook-endpoints", {"url": "https://app.northwind.example/hooks"})
+    assert made.json()["secret"].startswith("whsec_")
+    path = made["Location"].removeprefix("/api/v1")
+    assert "secret" not in api("GET", path).json()
+    new = api("POST", f"{path}/rotate-secret", {"overlap_hours": 0})
+    assert new.json()["secret"] != made.json()["secret"]
+    sent = api("POST", f"{path}/test").json()
+    assert (sent["type"], sent["state"]) == ("webhook.test", "pending")
+    listed = api("GET", f"{path}/deliveries?state=pending").json()["data"]
+    assert [row["id"] for row in listed] == [sent["id"]]
+    again = api("POST", f"{path}/deliveries/{sent['id']}/send-again")
+    assert again.json()["message_id"] == sent["message_id"]
+    assert api("POST", f"{path}/replay", {"since": "2026-01-01T00:00:00Z"}).json() == {"messages": 0}
+    assert api("PATCH", path, {"is_active": False, "description": "Old"}).json()["is_active"] is False
+    refused(api("POST", f"{path}/test"), "webhook_endpoint_off", 409)
+    assert api("DELETE", path).status_code == 204
+    assert api("GET", "/webhook-endpoints").json()["data"] == []
+
+
+def test_endpoints_are_the_companys_and_no_accounts(northwind, account):
+    confined = caller(northwind, account=account)
+    refused(confined("GET", "/webhook-endpoints"), "account_key", 403)
+    refused(confined("POST", "/webhook-endpoints", {"url": "https://x.example/"}), "account_key", 403)
+
+
 # ── credentials ─────────────────────────────────────────────────────────────────────────────────
 
 

@@ -35,6 +35,9 @@ from installations.models import (
     SetupLink,
     Status,
     Tally,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookMessage,
 )
 from tests.conftest import PASSWORD, open_link, sign_in
 from tests.dataset import fill
@@ -118,6 +121,13 @@ def make_rows(count: int, staff_user: User, name: str = "Alder Works") -> None:
         Alert.objects.create(partner=partner, connector=f"connector-{row.pk}", code="invalid_client")
         Circuit.objects.create(partner=partner, connector=f"connector-{row.pk}", since=now)
         Notice.objects.create(partner=partner, kind="digest", subject="One connection needs attention")
+        hook = WebhookEndpoint.objects.create(
+            partner=partner, url="https://app.alder.example/hook", secret=SECRET, previous_secret=SECRET
+        )
+        message = WebhookMessage.objects.create(
+            partner=partner, type="webhook.test", payload="{}", occurred_at=now
+        )
+        WebhookDelivery.objects.create(partner=partner, message=message, endpoint=hook, created_at=now)
         DigestItem.objects.create(partner=partner, about=f"attention:{row.pk}")
         Tally.objects.create(partner=partner, about=f"installation:{row.pk}", day=now.date(), worked=1)
         Job.objects.create(partner=partner, kind="check", subject_id=row.pk, due_at=now)

@@ -4,5 +4,6 @@ from installations.api.credentials import router as credentials
 from installations.api.installations import router as installations
 from installations.api.settings import router as settings
 from installations.api.setup_links import router as setup_links
+from installations.api.webhooks import router as webhooks
 
-routers = (settings, installations, setup_links, credentials)
+routers = (settings, installations, setup_links, credentials, webhooks)

@@ -12,6 +12,12 @@ from installations.models.notice import DigestItem, Notice
 from installations.models.revocation import Revocation
 from installations.models.setup import Setup, SetupLink
 from installations.models.tally import Tally
+from installations.models.webhook import (
+    DeliveryState,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookMessage,
+)
 
 __all__ = [
     "HELD",
@@ -21,6 +27,7 @@ __all__ = [
     "Circuit",
     "Credential",
     "CredentialVersion",
+    "DeliveryState",
     "DigestItem",
     "Installation",
     "Notice",
@@ -29,4 +36,7 @@ __all__ = [
     "SetupLink",
     "Status",
     "Tally",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookMessage",
 ]

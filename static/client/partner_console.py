@@ -121,7 +121,8 @@ class PartnerConsole:
     def send(self, method: str, path: str, content=None, headers=None) -> Answer:
         """One request and its answer, whatever its status. Raises Unreachable."""
         headers = {**(headers or {}), "Authorization": f"Bearer {self._api_key}"}
-        request = Request(self.address + path, data=content, headers=headers, method=method)
+        # Whatever scheme the program's own configuration names.
+        request = Request(self.address + path, data=content, headers=headers, method=method)  # noqa: S310
         try:
             with _opener.open(request, timeout=self.timeout) as found:
                 return Answer(found.status, found.headers, found.read())
@@ -164,7 +165,10 @@ class Proxy:
             body = json.dumps(body).encode()
             headers.setdefault("Content-Type", "application/json")
         answer = self._console.send(method, self._path + "/" + path.lstrip("/"), body, headers)
-        if answer.headers.get_content_type() == "application/problem+json" and "X-Request-Id" in answer.headers:
+        if (
+            answer.headers.get_content_type() == "application/problem+json"
+            and "X-Request-Id" in answer.headers
+        ):
             problem = _problem(answer)
             if problem.body.get("type", "").startswith(self._console.address.rpartition("/api/")[0]):
                 raise problem
