@@ -13,6 +13,12 @@ from installations.models.received import HookAddress, ReceivedWebhook
 from installations.models.revocation import Revocation
 from installations.models.setup import Setup, SetupLink
 from installations.models.tally import Tally
+from installations.models.webhook import (
+    DeliveryState,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookMessage,
+)
 
 __all__ = [
     "HELD",
@@ -22,6 +28,7 @@ __all__ = [
     "Circuit",
     "Credential",
     "CredentialVersion",
+    "DeliveryState",
     "DigestItem",
     "HookAddress",
     "Installation",
@@ -32,4 +39,7 @@ __all__ = [
     "SetupLink",
     "Status",
     "Tally",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookMessage",
 ]
