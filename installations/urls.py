@@ -6,6 +6,7 @@ from installations import (
     entrances,
     health_pages,
     listing,
+    receiving,
     registrations,
     steps,
     tryouts,
@@ -95,6 +96,8 @@ urlpatterns = [
     path("connectors/library/<slug:slug>/health/", health_pages.connector, name="connector-health"),
     path("connectors/library/<slug:slug>/try/", tryouts.try_out, name="connector-try"),
     path("connectors/library/<slug:slug>/delete/", tryouts.delete_connector, name="connector-delete"),
+    # Any token is answered alike, by the same view.
+    re_path(r"^hooks/(?P<token>[^/]+)/$", receiving.receive, name="hook"),
     # Tokens are 43 characters of base64url; anything else is answered alike, by the same view.
     re_path(r"^s/(?P<token>[^/]+)/$", entrances.open_setup_link, name="setup-link"),
     path("setup/<uuid:link_id>/", steps.setup, name="setup"),

@@ -1,12 +1,13 @@
 """What providers send by themselves: the address of an installation, and what came there."""
 
 import base64
+import hmac
 import json
 import secrets
 import uuid
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.urls import reverse
 from django.utils import timezone
 
@@ -63,6 +64,14 @@ class HookAddress(PartnerOwned):
     def set_secret(self, secret: str) -> None:
         self.secret = secret
         self.save(update_fields=["secret"])
+
+    def agree_on(self, secret: str) -> bool:
+        """Take the secret that the provider brings, where there is none; False where there is another one."""
+        with transaction.atomic():
+            row = HookAddress.objects.select_for_update().get(pk=self.pk)
+            if not row.has_secret:
+                row.set_secret(secret)
+            return hmac.compare_digest(row.secret.encode(), secret.encode())
 
     def refuse(self, code: str) -> None:
         """Nothing is kept of what is not proven, but that it came."""
