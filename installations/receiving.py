@@ -1,8 +1,9 @@
 """POST /hooks/<token>/: a provider's webhook is proven, stored once and told to the partner.
 
-The provider waits, and gives up after seconds: nobody is asked anything here. What it is answered: 200 stored,
-or here already; 401 not proven; 404 no such address; 410 disconnected, so that the provider ends it (Calendly
-and Asana do at once); 413 too large; 429 too many; 503 switched off for now, so that it tries again.
+The provider waits, and gives up after seconds: nobody is asked anything here. What it is answered: 200
+stored, or here already; 401 not proven; 404 no such address; 410 disconnected, so that it ends the
+subscription (Calendly, Asana and Typeform do at once); 413 too large; 429 too many; 503 switched off for now,
+so that it tries again.
 """
 
 import re
@@ -89,9 +90,7 @@ def _beginning(address: HookAddress, webhook: Webhook, incoming: Incoming) -> Ht
     return None
 
 
-def _take(
-    address: HookAddress, row: Installation, webhook: Webhook, incoming: Incoming
-) -> HttpResponse:
+def _take(address: HookAddress, row: Installation, webhook: Webhook, incoming: Incoming) -> HttpResponse:
     """Store what is proven, and let the partner be told in the same transaction. Raises Refused."""
     if not address.has_secret:
         raise Refused("secret_missing")
@@ -102,6 +101,7 @@ def _take(
     if challenge and challenge.type == "echo" and at(content, challenge.path) == challenge.value:
         return _say(200, str(at(content, challenge.answer))[:1000])
     delivery_id = signatures.found(webhook.delivery_id, incoming, content)
+    name = b"id " + delivery_id.encode() if delivery_id else b"signed " + signed
     received = ReceivedWebhook(
         id=uuid4(),
         partner_id=row.partner_id,
@@ -109,7 +109,7 @@ def _take(
         received_at=now,
         event_type=signatures.found(webhook.event_type, incoming, content)[:200],
         delivery_id=delivery_id[:200],
-        delivery_digest=sha256(b"id " + delivery_id.encode() if delivery_id else b"signed " + signed).hexdigest(),
+        delivery_digest=sha256(name).hexdigest(),
         content_type=incoming.headers.get("Content-Type", "")[:200],
         size=len(incoming.body),
         body=ReceivedWebhook.sealed_form(incoming.body),

@@ -20,7 +20,7 @@ _NUMBER = re.compile(r"[0-9]{1,13}")
 
 
 class Refused(Exception):
-    """It is not proven. `code` says why: signature_missing, signature_wrong, timestamp_missing, timestamp_old."""
+    """It is not proven. `code` says why: a key of received.WHY."""
 
     def __init__(self, code: str):
         super().__init__(code)
@@ -47,28 +47,29 @@ def verify(webhook: Webhook, incoming: Incoming, secret: str, now: datetime) -> 
         if not hmac.compare_digest(given.encode(), secret.encode()):
             raise Refused("signature_wrong")
         return incoming.body
-    stamp = _stamp(signature, incoming)
-    signed = message(signature.signed, incoming, stamp)
+    signed_at = stamp(signature, incoming)
+    signed = message(signature.signed, incoming, signed_at)
     expected = _encoded(hmac.digest(secret.encode(), signed, "sha256"), signature.encoding)
     # All of them are compared, so that nothing is to be learnt from how long it took.
     same = [hmac.compare_digest(each.encode(), expected) for each in _given(signature, given)]
     if not any(same):
         raise Refused("signature_wrong")
     if signature.timestamp:
-        _check_age(signature.timestamp, stamp, now)
+        _check_age(signature.timestamp, signed_at, now)
     return signed
 
 
-def sign(webhook: Webhook, incoming: Incoming, secret: str, stamp: str = "") -> str:
+def sign(webhook: Webhook, incoming: Incoming, secret: str, signed_at: str = "") -> str:
     """The signature itself, without what stands around it in the header. For senders: samples and tests."""
-    signed = message(webhook.signature.signed, incoming, stamp)
+    signed = message(webhook.signature.signed, incoming, signed_at)
     return _encoded(hmac.digest(secret.encode(), signed, "sha256"), webhook.signature.encoding).decode()
 
 
-def message(template: str, incoming: Incoming, stamp: str) -> bytes:
+def message(template: str, incoming: Incoming, signed_at: str) -> bytes:
+    """What is signed: the template, filled with what came."""
     values = {
         "body": incoming.body,
-        "timestamp": stamp.encode(),
+        "timestamp": signed_at.encode(),
         "url": incoming.url.encode(),
         "method": incoming.method.encode(),
     }
@@ -115,42 +116,42 @@ def _given(signature: HmacSignature, header: str) -> list[str]:
     return [value.removeprefix(prefix) for value in values if value.startswith(prefix)]
 
 
-def _stamp(signature: HmacSignature, incoming: Incoming) -> str:
+def stamp(signature: HmacSignature, incoming: Incoming) -> str:
     """The time as it was signed, not read yet; "" where there is none. Raises Refused."""
     place = signature.timestamp
     if place is None:
         return ""
     if place.key:
         values = [value for name, value in _pairs(incoming.headers[signature.header]) if name == place.key]
-        stamp = values[0] if len(values) == 1 else ""
+        text = values[0] if len(values) == 1 else ""
     elif place.header:
-        stamp = incoming.headers.get(place.header, "")
+        text = incoming.headers.get(place.header, "")
     else:
         value = at(read_json(incoming.body), place.path)
-        stamp = str(value) if isinstance(value, str | int) else ""
-    if not stamp:
+        text = str(value) if isinstance(value, str | int) else ""
+    if not text:
         raise Refused("timestamp_missing")
-    return stamp
+    return text
 
 
-def _check_age(timestamp: Timestamp, stamp: str, now: datetime) -> None:
-    signed_at = _time(timestamp.form, stamp)
+def _check_age(timestamp: Timestamp, text: str, now: datetime) -> None:
+    signed_at = _time(timestamp.form, text)
     if signed_at is None:
         raise Refused("timestamp_missing")
     if abs((now - signed_at).total_seconds()) > timestamp.tolerance_seconds:
         raise Refused("timestamp_old")
 
 
-def _time(form: str, stamp: str) -> datetime | None:
+def _time(form: str, text: str) -> datetime | None:
     if form == "iso8601":
         try:
-            read = datetime.fromisoformat(stamp)
+            read = datetime.fromisoformat(text)
         except ValueError:
             return None
         return read if read.tzinfo else None
-    if not _NUMBER.fullmatch(stamp):
+    if not _NUMBER.fullmatch(text):
         return None
-    seconds = int(stamp) / (1000 if form == "milliseconds" else 1)
+    seconds = int(text) / (1000 if form == "milliseconds" else 1)
     try:
         return datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):

@@ -5,6 +5,7 @@ from installations import (
     callback,
     entrances,
     health_pages,
+    hook_pages,
     listing,
     receiving,
     registrations,
@@ -52,6 +53,27 @@ urlpatterns = [
         "installations/<uuid:installation_id>/links/<uuid:link_id>/revoke/",
         views.revoke_link,
         name="installation-link-revoke",
+    ),
+    path("installations/<uuid:installation_id>/webhooks/", hook_pages.received, name="installation-webhooks"),
+    path(
+        "installations/<uuid:installation_id>/webhooks/address/",
+        hook_pages.make_address,
+        name="installation-webhook-address",
+    ),
+    path(
+        "installations/<uuid:installation_id>/webhooks/secret/",
+        hook_pages.enter_secret,
+        name="installation-webhook-secret",
+    ),
+    path(
+        "installations/<uuid:installation_id>/webhooks/<uuid:received_id>/",
+        hook_pages.one,
+        name="installation-webhook",
+    ),
+    path(
+        "installations/<uuid:installation_id>/webhooks/<uuid:received_id>/forward/",
+        hook_pages.forward_again,
+        name="installation-webhook-forward",
     ),
     path(
         "installations/<uuid:installation_id>/setup/",

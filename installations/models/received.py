@@ -16,6 +16,16 @@ from console.sealed import SealedField
 from console.tenancy import PartnerOwned
 from installations.models.installation import Installation
 
+# Why a request was not proven, as the partner's people read it.
+WHY = {
+    "secret_missing": "the secret is not entered yet",
+    "handshake_again": "it brought another secret than the first one: make a new address for another webhook",
+    "signature_missing": "it was not signed",
+    "signature_wrong": "its signature is not made with the secret that is stored here",
+    "timestamp_missing": "it does not say when it was signed",
+    "timestamp_old": "it was signed too long ago, or a clock is wrong",
+}
+
 
 class HookAddress(PartnerOwned):
     """Where a provider sends an installation's webhooks.
@@ -60,6 +70,10 @@ class HookAddress(PartnerOwned):
     def has_secret(self) -> bool:
         """Without opening it."""
         return type(self)._meta.get_field("secret").stored(self) is not None
+
+    @property
+    def why_refused(self) -> str:
+        return WHY.get(self.refused_code, "")
 
     def set_secret(self, secret: str) -> None:
         self.secret = secret
@@ -147,5 +161,3 @@ class ReceivedWebhook(PartnerOwned):
         ReceivedWebhook.objects.filter(pk=self.pk).update(
             message_id=self.message_id, forwarded_at=self.forwarded_at
         )
-
-
