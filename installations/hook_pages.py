@@ -139,7 +139,5 @@ def forward_again(request: HttpRequest, installation_id: UUID, received_id: UUID
     if told:
         messages.success(request, "It is on its way to your endpoints again.")
     else:
-        messages.error(
-            request, "None of your endpoints takes webhook.received, so it stays here."
-        )
+        messages.error(request, "None of your endpoints takes webhook.received, so it stays here.")
     return redirect("installation-webhook", row.pk, found.pk)
