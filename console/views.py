@@ -39,6 +39,7 @@ def navigation(request: HttpRequest) -> dict:
                 ("Profile", reverse("company")),
                 ("Alerts", reverse("alerts")),
                 ("Notices", reverse("notices")),
+                ("Webhooks", reverse("webhooks")),
             ],
         ),
     ]

@@ -18,6 +18,9 @@ from installations.models import (
     Setup,
     SetupLink,
     Tally,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookMessage,
 )
 
 BY_PARTNER = ("partner", admin.RelatedOnlyFieldListFilter)
@@ -258,4 +261,30 @@ class ReceivedWebhooks(ReadOnly):
     list_filter = [("forwarded_at", admin.EmptyFieldListFilter), BY_PARTNER]
     search_fields = ["installation__id", "partner__name"]
     date_hierarchy = "received_at"
+
+
+@admin.register(WebhookEndpoint)
+class WebhookEndpoints(ReadOnly):
+    list_display = ["created_at", "url", "partner", "disabled_at", "disabled_reason", "failing_since"]
+    list_select_related = ["partner"]
+    list_filter = [("disabled_at", admin.EmptyFieldListFilter), "disabled_reason", BY_PARTNER]
+    search_fields = ["url", "description", "partner__name", "id"]
+    show_full_result_count = False
+
+
+@admin.register(WebhookMessage)
+class WebhookMessages(ReadOnly):
+    list_display = ["occurred_at", "type", "partner", "id"]
+    list_select_related = ["partner"]
+    list_filter = ["type", BY_PARTNER]
+    search_fields = ["id", "installation_id", "account_id"]
+    show_full_result_count = False
+
+
+@admin.register(WebhookDelivery)
+class WebhookDeliveries(ReadOnly):
+    list_display = ["created_at", "message", "endpoint", "partner", "state", "attempts", "status", "next_at"]
+    list_select_related = ["message", "endpoint", "partner"]
+    list_filter = ["state", BY_PARTNER]
+    search_fields = ["message__id", "endpoint__id"]
     show_full_result_count = False

@@ -6,8 +6,9 @@ from console import jobs
 from console.models import Event
 from console.problems import PROBLEMS
 from installations.alerts import itself
-from installations.models import CredentialVersion, Installation
+from installations.models import CredentialVersion, Installation, Status
 from installations.notices import items
+from installations.webhooks.outbox import announce
 
 
 def need(
@@ -40,4 +41,19 @@ def need(
         )
         items.note(installation.partner_id, f"attention:{installation.pk}")
         jobs.schedule("tell", installation.pk, installation.partner_id)
+        now = {"state": Status.ATTENTION, "problem": problem}
+        announce("installation.needs_attention", installation=installation, data=now)
         return True
+
+
+def works(installation: Installation, version: CredentialVersion) -> None:
+    """Note that this version works, and where it did not before, that it does again."""
+    with transaction.atomic():
+        if installation.worked(version) and installation.status == Status.ATTENTION:
+            works_again(installation)
+
+
+def works_again(installation: Installation) -> None:
+    """What needed attention needs none any more, without anybody having authorised it anew."""
+    now = {"state": Status.CONNECTED, "problem": None, "again": True}
+    announce("installation.connected", installation=installation, data=now)

@@ -14,7 +14,7 @@ from console.jobs import Again, Claim, handler
 from console.models import Event
 from console.problems import ProblemError
 from console.tenancy import Principal
-from installations import alerts, circuits, links, standing
+from installations import alerts, attention, circuits, links, standing
 from installations.models import Credential, Installation, SetupLink, Status
 from installations.refused import PARTNERS
 from installations.values import BadValue, resolve
@@ -120,8 +120,9 @@ def settings_changed(claim: Claim) -> None:
         # Together: one that waits no more and has no job would be found by nobody.
         with transaction.atomic():
             if same.update(retry_at=None, problem=""):
-                attention = Installation.objects.filter(pk=row.installation_id, problem="client_changed")
-                attention.update(status=Status.CONNECTED, problem="")
+                waiting = Installation.objects.filter(pk=row.installation_id, problem="client_changed")
+                if waiting.update(status=Status.CONNECTED, problem=""):
+                    attention.works_again(row.installation)
                 jobs.schedule("renew", row.installation_id, row.partner_id)
         if time.monotonic() > until:
             # The rest in a moment: what is done no longer waits.

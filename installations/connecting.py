@@ -19,6 +19,7 @@ from installations.auth import DIRECT, STATIC, Static, Token, TokenError
 from installations.models import Credential, CredentialVersion, Installation, Setup, SetupLink, Status
 from installations.values import BadValue, fill_scopes, resolve
 from installations.verification import AddressUnknown, Identity
+from installations.webhooks.outbox import announce
 
 
 class ChoiceNeeded(Exception):
@@ -293,7 +294,8 @@ def _finish(
         # A renewal that is under way has nothing to write any more: its lease is gone.
         fresh = {"lease": uuid4(), "lease_until": None, "retry_at": None, "unknown_since": None}
         fresh |= {"current": version, "problem": "", "attempts": 0, "failing_since": None}
-        if not Credential.objects.filter(installation=row).update(**fresh):
+        is_new = not Credential.objects.filter(installation=row).update(**fresh)
+        if is_new:
             Credential.objects.create(partner_id=row.partner_id, installation=row, **fresh)
         # The grant of the last time is superseded as a whole.
         CredentialVersion.objects.filter(installation=row).exclude(pk=version.pk).delete()
@@ -332,3 +334,7 @@ def _finish(
             switched=another,
             signed_in_as=identity.user_name,
         )
+        what = "installation.connected" if is_new else "installation.reauthorised"
+        announce(what, installation=row, data={"switched_account": another})
+        if link:
+            announce("setup_link.completed", installation=row, data={"setup_link_id": str(link.pk)})

@@ -24,6 +24,7 @@ from installations.auth import Token, TokenError
 from installations.auth import revoke as revoke_at_provider
 from installations.models import Credential, Installation, Revocation, Setup, Status
 from installations.values import BadValue, resolve
+from installations.webhooks.outbox import announce
 
 log = logging.getLogger("installations.ending")
 
@@ -43,6 +44,8 @@ def disconnect(installation: Installation, principal: Principal, *, with_others:
         Event.objects.record(
             "installation.disconnected", principal, "It was disconnected", subject=installation
         )
+        now = {"state": Status.DISCONNECTED, "problem": None}
+        announce("installation.disconnected", installation=installation, data=now)
     return told
 
 
@@ -57,6 +60,8 @@ def remove(installation: Installation, principal: Principal) -> str:
         Event.objects.record(
             "installation.deleted", principal, f"{name} was deleted"[:300], subject=installation
         )
+        now = {"state": "deleted", "problem": None}
+        announce("installation.deleted", installation=installation, data=now)
     return told
 
 

@@ -68,7 +68,7 @@ def check(installation: Installation, reference: str = "") -> Identity:
             attention.need(installation, found.version, error.code, words=error.words, reference=reference)
         Tally.note(installation, clock.now().date(), worked=False)
         raise
-    installation.worked(found.version)
+    attention.works(installation, found.version)
     Tally.note(installation, clock.now().date(), worked=True)
     return identity
 

@@ -12,6 +12,7 @@ from uuid import UUID
 from django.conf import settings
 from django.core import signing
 from django.core.mail import send_mail
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils import timezone
@@ -22,6 +23,7 @@ from console.models import Event
 from console.problems import ProblemError
 from console.tenancy import Principal
 from installations.models import Installation, SetupLink, Status
+from installations.webhooks.outbox import announce
 
 SALT = "installations.setup-link"
 log = logging.getLogger("installations.links")
@@ -49,6 +51,15 @@ def find(link_id: UUID) -> SetupLink | None:
     """A link by its id, which is no secret and opens nothing by itself: see `remembered`."""
     links = SetupLink.objects.select_related("installation__account", "installation__partner", "partner")
     return links.filter(pk=link_id).first()
+
+
+def opened(link: SetupLink) -> None:
+    """Its customer begins: to have it opened says nothing, mail scanners do that as well."""
+    with transaction.atomic():
+        if link.start():
+            announce(
+                "setup_link.opened", installation=link.installation, data={"setup_link_id": str(link.pk)}
+            )
 
 
 def refuse_closed(link: SetupLink) -> None:

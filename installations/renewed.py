@@ -11,7 +11,7 @@ from django.db.models import Q
 from connectors.models import ConnectorSettings
 from console import clock, jobs
 from console.clock import Now
-from installations import ending, leases, spool, standing
+from installations import attention, ending, leases, spool, standing
 from installations.auth import Token, TokenError, following
 from installations.auth.token_response import parse
 from installations.leases import Held, Superseded
@@ -67,7 +67,9 @@ def _written(held: Held, token: Token) -> None:
         rows = type(row).objects.filter(pk=row.pk)
         before = Token.from_json(held.row.current.token)
         rows.update(**standing.installation_fields(settings, held.method, token, values, before))
-        rows.filter(status=Status.ATTENTION, problem__in=MENDED).update(status=Status.CONNECTED, problem="")
+        mended = rows.filter(status=Status.ATTENTION, problem__in=MENDED)
+        if mended.update(status=Status.CONNECTED, problem=""):
+            attention.works_again(row)
         if at := standing.renew_at(held.method, token, now):
             jobs.schedule("renew", row.pk, row.partner_id, at)
         Tally.note(row, now.date(), worked=True)

@@ -133,7 +133,7 @@ def _settings_of(walk: Walk) -> str:
 def review(request: HttpRequest, walk: Walk) -> HttpResponse:
     if request.method == "POST":
         if walk.link:
-            walk.link.start()
+            links.opened(walk.link)
         setup = connecting.begin(walk.installation, walk.principal)
         setup.reviewed_at = timezone.now()
         setup.save(update_fields=["reviewed_at"])

@@ -14,6 +14,7 @@ from installations import (
     views,
 )
 from installations.notices import views as notices
+from installations.webhooks import views as webhooks
 
 
 class Reference(StringConverter):
@@ -98,6 +99,17 @@ urlpatterns = [
     path("alerts/", notices.alerts, name="alerts"),
     path("notices/", notices.notices, name="notices"),
     path("notices/<uuid:notice_id>/", notices.notice, name="notice"),
+    path("webhooks/", webhooks.webhooks, name="webhooks"),
+    path("webhooks/add/", webhooks.add, name="webhook-add"),
+    path("webhooks/<uuid:endpoint_id>/", webhooks.webhook, name="webhook"),
+    path("webhooks/<uuid:endpoint_id>/edit/", webhooks.edit, name="webhook-edit"),
+    path("webhooks/<uuid:endpoint_id>/secret/", webhooks.rotate, name="webhook-rotate"),
+    path("webhooks/<uuid:endpoint_id>/switch/", webhooks.switch, name="webhook-switch"),
+    path("webhooks/<uuid:endpoint_id>/delete/", webhooks.delete, name="webhook-delete"),
+    path("webhooks/<uuid:endpoint_id>/test/", webhooks.test, name="webhook-test"),
+    path("webhooks/<uuid:endpoint_id>/replay/", webhooks.replay, name="webhook-replay"),
+    path("webhooks/deliveries/<uuid:delivery_id>/", webhooks.delivery, name="webhook-delivery"),
+    path("webhooks/deliveries/<uuid:delivery_id>/again/", webhooks.send_again, name="webhook-again"),
     path("connectors/library/<slug:slug>/settings/", registrations.settings_tab, name="connector-settings"),
     path(
         "connectors/library/<slug:slug>/settings/overlap/",

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.core.paginator import Paginator
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -23,6 +24,7 @@ from installations import bulletin, connecting, ending, health, hook_pages, link
 from installations.ending import name_of
 from installations.forms import InstallationForm, ReauthoriseForm, SetupLinkForm
 from installations.models import Installation, Revocation, SetupLink
+from installations.webhooks.outbox import announce
 
 PAGE_SIZE = 50
 
@@ -90,10 +92,12 @@ def add(request: HttpRequest) -> HttpResponse:
     form = InstallationForm(request.POST if request.method == "POST" else None, instance=new)
     if request.method == "POST" and form.is_valid():
         new.release_id = releases.keep(connector)
-        row = form.save()
-        Event.objects.record(
-            "installation.created", request.principal, f"{connector.name} was installed", subject=row
-        )
+        with transaction.atomic():
+            row = form.save()
+            Event.objects.record(
+                "installation.created", request.principal, f"{connector.name} was installed", subject=row
+            )
+            announce("installation.created", installation=row)
         then = request.POST.get("then")
         if then == "link":
             return redirect("installation-link", row.pk)

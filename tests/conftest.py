@@ -189,6 +189,7 @@ def consent_at_heartland(location: str, *, store: str = "harbor", decision: str 
 
 from tests.product import product  # noqa: E402, F401 - a fixture
 from tests.rotating import rotating, rotating_process  # noqa: E402, F401 - fixtures
+from tests.webhooks import receiver  # noqa: E402, F401 - a fixture
 
 
 @pytest.fixture

@@ -286,6 +286,13 @@ PROBLEMS = {
         "Go to the start page",
         405,
     ),
+    "webhook_endpoint_off": Problem(
+        "This endpoint is switched off",
+        "Nothing is sent there until it is switched on again.",
+        CUSTOMER,
+        "Go to the start page",
+        409,
+    ),
     "not_allowed": Problem(
         "Your sign-in does not allow this",
         "Nothing was changed. Someone who manages the rights of staff can allow it.",

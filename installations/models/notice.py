@@ -40,8 +40,8 @@ class DigestItem(PartnerOwned):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    # "attention:<installation>", "alert:<alert>", "grant:<installation>:<day>:<days ahead>" or
-    # "secret:<connector>:<day>:<days ahead>".
+    # "attention:<installation>", "alert:<alert>", "grant:<installation>:<day>:<days ahead>",
+    # "secret:<connector>:<day>:<days ahead>" or "webhook:<endpoint>".
     about = models.CharField(max_length=150)
     noted_at = models.DateTimeField(auto_now_add=True)
     told_at = models.DateTimeField(null=True)

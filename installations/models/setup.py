@@ -5,14 +5,14 @@ import uuid
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.urls import reverse
 from django.utils import timezone
 
 from connectors import releases
 from connectors.models import StoredValues
 from connectors.registry import Connector
-from console import crypto
+from console import crypto, jobs
 from console.sealed import SealedField
 from console.tenancy import PartnerOwned
 from installations.models.installation import Installation
@@ -94,16 +94,18 @@ class SetupLink(PartnerOwned):
     ) -> tuple["SetupLink", str]:
         """A new link and its address, which is known only now. Raises IntegrityError on a taken id."""
         token = secrets.token_urlsafe(32)
-        link = cls.objects.create(
-            id=id or uuid.uuid4(),
-            partner_id=installation.partner_id,
-            installation=installation,
-            token_digest=crypto.digest(token),
-            email=email,
-            return_url=return_url,
-            created_by=by,
-            expires_at=timezone.now() + timedelta(days=settings.SETUP_LINK_DAYS),
-        )
+        with transaction.atomic():
+            link = cls.objects.create(
+                id=id or uuid.uuid4(),
+                partner_id=installation.partner_id,
+                installation=installation,
+                token_digest=crypto.digest(token),
+                email=email,
+                return_url=return_url,
+                created_by=by,
+                expires_at=timezone.now() + timedelta(days=settings.SETUP_LINK_DAYS),
+            )
+            jobs.schedule("expire_link", link.pk, link.partner_id, link.expires_at)
         return link, settings.BASE_URL + reverse("setup-link", args=[token])
 
     @property
@@ -121,8 +123,9 @@ class SetupLink(PartnerOwned):
     def is_live(self) -> bool:
         return self.state in ("sent", "started")
 
-    def start(self) -> None:
-        SetupLink.objects.filter(pk=self.pk, started_at=None).update(started_at=timezone.now())
+    def start(self) -> bool:
+        """False where it was begun before."""
+        return bool(SetupLink.objects.filter(pk=self.pk, started_at=None).update(started_at=timezone.now()))
 
     def revoke(self) -> None:
         rows = SetupLink.objects.filter(pk=self.pk, revoked_at=None, completed_at=None)

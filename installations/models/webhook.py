@@ -120,7 +120,9 @@ class WebhookDelivery(PartnerOwned):
                 condition=models.Q(state="pending"),
             ),
             models.Index(fields=["endpoint", "-created_at", "-id"], name="webhook_delivery_by_age"),
-            models.Index(fields=["endpoint", "state", "-created_at", "-id"], name="webhook_delivery_by_state"),
+            models.Index(
+                fields=["endpoint", "state", "-created_at", "-id"], name="webhook_delivery_by_state"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import islice
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.template.loader import render_to_string
@@ -17,9 +18,10 @@ from console import clock
 from console.models import Partner
 from console.problems import PROBLEMS
 from installations.alerts import mended_by
-from installations.models import Alert, Installation, Status
+from installations.models import Alert, Installation, Status, WebhookEndpoint
 from installations.notices.items import chunks
 from installations.notices.mailing import one_line
+from installations.webhooks.types import REASONS
 
 # So many causes, so many names in each.
 LINES, NAMES = 20, 3
@@ -78,10 +80,11 @@ class Matters:
         self.attention = self._attention(noted["attention"])
         self.grants = self._grants(noted["grant"])
         self.secrets = self._secrets(noted["secret"])
+        self.webhooks = self._webhooks(noted["webhook"])
         self._name()
 
     def __bool__(self) -> bool:
-        return bool(self.alerts or self.attention or self.grants or self.secrets)
+        return bool(self.alerts or self.attention or self.grants or self.secrets or self.webhooks)
 
     def _alerts(self, noted) -> list[tuple[str, Line]]:
         rows = Alert.objects.filter(partner=self.partner, closed_at=None, pk__in=[pk for (pk,) in noted])
@@ -124,6 +127,13 @@ class Matters:
         ]
         return sorted(found, key=lambda line: line.day)
 
+    def _webhooks(self, noted) -> list[tuple[str, str, str]]:
+        """Endpoints that were given up: the address, why, and the page."""
+        rows = WebhookEndpoint.objects.filter(partner=self.partner, pk__in=[pk for (pk,) in noted])
+        rows = rows.exclude(disabled_at=None).values_list("pk", "url", "disabled_reason")
+        # Its host alone: the rest of an address may be what lets somebody in.
+        return [(urlsplit(url).netloc, REASONS[why], _page("webhook", pk)) for pk, url, why in rows]
+
     def _name(self) -> None:
         lines = [line for _, line in self.alerts + self.attention] + self.grants + self.secrets
         names = catalogue.names(self.partner.pk, sorted({line.connector for line in lines}))
@@ -156,6 +166,8 @@ class Matters:
             told.append(
                 "One connection needs attention" if count == 1 else f"{count} connections need attention"
             )
+        if self.webhooks:
+            told.append("A webhook endpoint was switched off")
         if ending:
             told.append("Something ends soon" if ending == 1 else f"{ending} things end soon")
         return (told[0] + (", and more" if len(told) > 1 else ""))[:200]
@@ -171,6 +183,7 @@ class Matters:
                 "more": max(len(self.attention) - LINES, 0),
                 "grants": self.grants,
                 "secrets": self.secrets,
+                "webhooks": self.webhooks,
                 "all": _page("installations", state=Status.ATTENTION),
                 "preferences": _page("preferences"),
             },

@@ -22,15 +22,16 @@ class TooLarge(ValueError):
 def announce(
     type: str,
     *,
-    partner_id: UUID,
+    partner_id: UUID | None = None,
     data: dict | None = None,
     installation: Installation | None = None,
     account: Account | None = None,
 ) -> WebhookMessage | None:
     """Let the partner's endpoints that want it be told; None where there are none.
 
-    Call it within the transaction that changes the state. `data` holds ids and states, never a token, and goes
-    before what is said of the installation as it stands in memory. Try-outs are told nobody. Raises TooLarge.
+    Call it within the transaction that changes the state; the partner is the installation's, where none is
+    given. `data` holds ids and states, never a token, and goes before what is said of the installation as it
+    stands in memory. Try-outs are told nobody. Raises TooLarge.
     """
     if type not in TYPES:
         raise ValueError(type)
@@ -38,6 +39,7 @@ def announce(
         raise RuntimeError("what is announced must be written with what happened")
     if installation and installation.is_tryout:
         return None
+    partner_id = partner_id or installation.partner_id
     rows = WebhookEndpoint.objects.filter(partner_id=partner_id, disabled_at=None).only("types")
     endpoints = [row for row in rows if row.wants(type)]
     if not endpoints:

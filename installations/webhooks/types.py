@@ -22,3 +22,15 @@ REASONS = {
     GONE: "It answered 410 Gone: it wants nothing any more.",
     FAILING: "Nothing but failures for days.",
 }
+
+# Why a try had no answer: kinds of console.http.Unreachable, and our own.
+WHY = {
+    "timeout": "No answer within 15 seconds.",
+    "address": "The name leads to an address or a port that we do not connect to.",
+    "dns": "The name is not known.",
+    "tls": "The certificate is not valid.",
+    "too_large": "The answer was larger than 1 MB.",
+    "scheme": "Only https is allowed.",
+    "connection": "The connection failed.",
+    "secret": "The secret of this endpoint cannot be read. Rotate it.",
+}

@@ -8,6 +8,7 @@ from console import jobs, tidying
 from console.queue import huey
 from installations import renewed
 from installations.notices import endings
+from installations.webhooks import delivery
 
 
 class Command(BaseCommand):
@@ -25,6 +26,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{jobs.work()} jobs were done.")
             return
         endings.begin()
+        delivery.sweep_from_now_on()
         consumer = huey.create_consumer(
             workers=threads,
             initial_delay=0.05,

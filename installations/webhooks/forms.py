@@ -1,0 +1,92 @@
+import uuid
+from datetime import timedelta
+
+from django import forms
+from django.core.signing import BadSignature, Signer
+
+from installations.models import WebhookEndpoint
+from installations.webhooks import endpoints
+from installations.webhooks.types import TYPES
+
+ONCE = "installations.webhook-endpoint-form"
+ALL, SOME = "all", "some"
+
+
+class EndpointForm(forms.ModelForm):
+    """An address, and what is told there."""
+
+    # The id of the endpoint to be, signed: a form that is sent twice makes one.
+    id = forms.CharField(
+        widget=forms.HiddenInput, initial=lambda: Signer(salt=ONCE).sign(uuid.uuid4().hex), required=False
+    )
+    which = forms.ChoiceField(
+        label="What it is told",
+        widget=forms.RadioSelect,
+        choices=[(ALL, "Everything, and what is added later"), (SOME, "Only what is chosen here")],
+        initial=ALL,
+    )
+    types = forms.MultipleChoiceField(
+        label="Events",
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        choices=[(name, f"{name}: {what}") for name, what in TYPES.items()],
+    )
+
+    class Meta:
+        model = WebhookEndpoint
+        fields = ["url", "description", "types"]
+
+    field_order = ["url", "description", "which", "types"]
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["url"].widget = forms.URLInput(
+            {"placeholder": "https://app.example.com/webhooks", "spellcheck": "false"}
+        )
+        self.initial["which"] = SOME if self.instance.types else ALL
+
+    def clean_id(self) -> uuid.UUID:
+        try:
+            return uuid.UUID(Signer(salt=ONCE).unsign(self.cleaned_data["id"]))
+        except BadSignature:
+            return uuid.uuid4()
+
+    def clean_url(self) -> str:
+        endpoints.check_url(self.cleaned_data["url"])
+        return self.cleaned_data["url"]
+
+    def clean(self):
+        super().clean()
+        if self.cleaned_data.get("which") == ALL:
+            self.cleaned_data["types"] = []
+        elif not self.cleaned_data.get("types"):
+            self.add_error("types", "Choose at least one.")
+        return self.cleaned_data
+
+    def endpoint_fields(self) -> dict:
+        return {name: self.cleaned_data[name] for name in ("url", "description", "types")}
+
+
+class RotateForm(forms.Form):
+    overlap = forms.TypedChoiceField(
+        label="The secret of now signs as well",
+        coerce=lambda hours: timedelta(hours=int(hours)),
+        choices=[
+            (24, "for one day"),
+            (72, "for three days"),
+            (168, "for a week"),
+            (0, "no more: it is known"),
+        ],
+        initial=24,
+        help_text="Until then each message carries both signatures, so that you can store the new secret "
+        "without losing one.",
+    )
+
+
+class ReplayForm(forms.Form):
+    since = forms.TypedChoiceField(
+        label="What failed in the last",
+        coerce=lambda hours: timedelta(hours=int(hours)),
+        choices=[(1, "hour"), (24, "day"), (72, "three days"), (168, "week"), (720, "30 days")],
+        initial=72,
+    )

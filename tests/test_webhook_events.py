@@ -1,0 +1,229 @@
+"""Everything that there is to tell is told, in the transaction in which it happens, and only then."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+
+from console import jobs
+from console.models import Job
+from installations import attention, ending, health, incident
+from installations.models import (
+    CredentialVersion,
+    Installation,
+    SetupLink,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookMessage,
+)
+from installations.webhooks import endpoints
+from installations.webhooks.types import TYPES
+from tests.conftest import open_link, work
+from tests.mailing import customer
+from tests.rotating import connected, store_client
+from tests.test_links import person_connects
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def endpoint(owner) -> WebhookEndpoint:
+    found, _ = endpoints.create(owner.principal, url="https://app.northwind.example/webhooks")
+    return found
+
+
+def told() -> list[tuple[str, dict]]:
+    rows = WebhookMessage.objects.order_by("occurred_at", "id")
+    return [(row.type, json.loads(row.payload)["data"]) for row in rows]
+
+
+def kinds() -> list[str]:
+    return sorted(type for type, _ in told())
+
+
+def connect(installation: Installation, heartland) -> SetupLink:
+    link, url = SetupLink.issue(installation, by="owner@northwind.example")
+    assert person_connects(url.removeprefix("http://console.test"), heartland)
+    return link
+
+
+def test_an_installation_that_is_made_is_told(owner, account, endpoint):
+    query = f"?account={account.pk}&connector=heartland-retail"
+    owner.client.post(f"/installations/add/{query}", {"name": "", "description": "", "then": "later"})
+    row = Installation.objects.get()
+    ((type, data),) = told()
+    assert (type, data["installation_id"], data["state"]) == (
+        "installation.created",
+        str(row.pk),
+        "not_set_up",
+    )
+
+
+def test_a_customers_way_through_a_link_is_told_from_its_begin_to_its_end(installation, heartland, endpoint):
+    link = connect(installation, heartland)
+    assert kinds() == ["installation.connected", "setup_link.completed", "setup_link.opened"]
+    for _, data in told():
+        assert data["installation_id"] == str(installation.pk)
+        assert data["account_external_id"] == "cust-1"
+    found = dict(told())
+    assert found["setup_link.opened"]["setup_link_id"] == str(link.pk)
+    assert found["setup_link.completed"]["setup_link_id"] == str(link.pk)
+    assert found["installation.connected"]["state"] == "connected"
+    assert found["installation.connected"]["external_account_id"]
+    # No token, and nobody's secret.
+    token = installation.current_token().access_token
+    assert not any(token in text for text in WebhookMessage.objects.values_list("payload", flat=True))
+
+
+def test_what_is_connected_anew_is_told_as_such(installation, heartland, endpoint):
+    connect(installation, heartland)
+    WebhookMessage.objects.all().delete()
+    connect(installation, heartland)
+    assert kinds() == ["installation.reauthorised", "setup_link.completed", "setup_link.opened"]
+
+
+def test_a_scanner_that_opens_a_link_opens_nothing(installation, endpoint):
+    browser, link, _ = open_link(installation)
+    browser.get(f"/setup/{link.pk}/review/")
+    assert told() == []
+    for _ in range(2):
+        browser.post(f"/setup/{link.pk}/review/")
+    assert kinds() == ["setup_link.opened"]
+
+
+def test_what_needs_attention_is_told_once_and_that_it_works_again(
+    northwind, heartland, endpoint, installation
+):
+    connect(installation, heartland)
+    WebhookMessage.objects.all().delete()
+    row = Installation.objects.select_related("partner", "account").get()
+    version = row.current_version()
+    for _ in range(2):
+        attention.need(row, version, "permission_missing")
+        row.refresh_from_db()
+    ((type, data),) = told()
+    assert (type, data["state"], data["problem"]) == (
+        "installation.needs_attention",
+        "needs_attention",
+        "permission_missing",
+    )
+    for _ in range(2):
+        health.check(Installation.objects.select_related("partner", "account").get())
+    type, data = told()[1]
+    assert (type, data["state"], data["problem"], data["again"]) == (
+        "installation.connected",
+        "connected",
+        None,
+        True,
+    )
+    assert len(told()) == 2
+
+
+def test_a_token_that_could_not_be_renewed_and_can_again_is_told(rotating, account, northwind, endpoint):
+    store_client(northwind)
+    (row,) = connected(rotating, account, ["g"], method="grace", ends_in=-5)
+    Installation.objects.filter(pk=row.pk).update(status="needs_attention", problem="renewal_unknown")
+    jobs.schedule("renew", row.pk, row.partner_id)
+    work()
+    row.refresh_from_db()
+    assert row.status == "connected"
+    assert kinds() == ["installation.connected"]
+
+
+def test_the_end_is_told_and_so_is_the_deletion(owner, northwind, endpoint):
+    row, other = customer(northwind), customer(northwind)
+    ending.disconnect(row, owner.principal)
+    ending.remove(other, owner.principal)
+    ((first, gone), (second, deleted)) = told()
+    assert (first, gone["installation_id"], gone["state"]) == (
+        "installation.disconnected",
+        str(row.pk),
+        "disconnected",
+    )
+    assert (second, deleted["installation_id"], deleted["state"]) == (
+        "installation.deleted",
+        str(other.pk),
+        "deleted",
+    )
+
+
+def test_an_incident_tells_of_each_installation_that_it_ends(owner, northwind, endpoint):
+    rows = [customer(northwind) for _ in range(3)]
+    incident.begin(owner.principal, rows[0].connector)
+    work()
+    assert {data["installation_id"] for _, data in told()} == {str(row.pk) for row in rows}
+    assert kinds() == ["installation.disconnected"] * 3
+
+
+def expire(link: SetupLink) -> None:
+    SetupLink.objects.filter(pk=link.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+    Job.objects.filter(kind="expire_link", subject_id=link.pk).update(due_at=timezone.now())
+    work()
+
+
+def test_a_link_that_nobody_used_is_told_when_it_ends(installation, heartland, endpoint):
+    link, _ = SetupLink.issue(installation, by="owner@northwind.example")
+    due_at = Job.objects.values_list("due_at", flat=True).get(kind="expire_link", subject_id=link.pk)
+    assert due_at == link.expires_at
+    expire(link)
+    ((type, data),) = told()
+    assert (type, data["setup_link_id"]) == ("setup_link.expired", str(link.pk))
+    # One that was used or withdrawn ended before.
+    WebhookMessage.objects.all().delete()
+    used = connect(installation, heartland)
+    withdrawn, _ = SetupLink.issue(installation, by="owner@northwind.example")
+    withdrawn.revoke()
+    WebhookMessage.objects.all().delete()
+    expire(used)
+    expire(withdrawn)
+    assert told() == []
+
+
+def test_try_outs_are_told_nobody(owner, northwind, endpoint):
+    ending.remove(customer(northwind, is_tryout=True), owner.principal)
+    assert told() == []
+
+
+def test_what_does_not_happen_is_not_told(owner, northwind, endpoint, monkeypatch):
+    """The change, its line on the record and its message stand or fall together."""
+    row = customer(northwind)
+
+    def broken(*args, **kwargs):
+        raise RuntimeError
+
+    monkeypatch.setattr(jobs, "cancel", broken)
+    with pytest.raises(RuntimeError):
+        ending.disconnect(row, owner.principal)
+    row.refresh_from_db()
+    assert row.status == "connected"
+    assert told() == []
+
+
+def test_a_message_that_cannot_be_written_keeps_the_change_from_happening(
+    owner, northwind, endpoint, monkeypatch
+):
+    row = customer(northwind)
+    monkeypatch.setattr(WebhookDelivery.objects, "bulk_create", lambda rows: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        ending.remove(row, owner.principal)
+    assert Installation.objects.filter(pk=row.pk).exists()
+    assert CredentialVersion.objects.filter(installation=row).exists()
+
+
+def test_each_kind_of_event_has_a_place_where_it_is_announced():
+    from pathlib import Path
+
+    import installations
+
+    code = [path.read_text() for path in Path(installations.__file__).parent.rglob("*.py")]
+    for name in TYPES.keys() - {"webhook.received"}:
+        assert sum(f'"{name}"' in text for text in code) >= 2, name
+
+
+def test_within_one_transaction_several_things_may_be_told(northwind, owner, endpoint):
+    with transaction.atomic():
+        for row in (customer(northwind), customer(northwind)):
+            ending.remove(row, owner.principal)
+    assert WebhookDelivery.objects.count() == 2
