@@ -18,7 +18,7 @@ from console.models import Account, Event
 from console.paging import LongPaginator, asked_for
 from console.problems import PROBLEMS, ProblemError, problem_page
 from console.tenancy import partner_member
-from installations import bulletin, ending, health, links, making, upgrading
+from installations import bulletin, ending, health, hook_pages, links, making, upgrading
 from installations.ending import name_of
 from installations.forms import InstallationForm, ReauthoriseForm, SetupLinkForm
 from installations.models import Installation, Revocation, SetupLink
@@ -56,6 +56,7 @@ def installation(request: HttpRequest, installation_id: UUID) -> HttpResponse:
             "reason": problem and (problem.title.format(**names), problem.what.format(**names)),
             "method": row.definition and row.auth_method and row.definition.manifest.method(row.auth_method),
             "health": bulletin.of(row, request.principal),
+            "hooks": hook_pages.summary(row, request.principal),
             "open_setup": row.open_setup(),
             "ending": Revocation.objects.visible_to(request.principal)
             .filter(installation_id=row.pk)

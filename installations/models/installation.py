@@ -306,6 +306,9 @@ class Installation(PartnerOwned, StoredValues):
             self._meta.get_field("credential").related_model.objects.filter(installation=self).delete()
             self.credentialversion_set.all().delete()
             self.setup_set.all().delete()
+            self._meta.get_field("hookaddress").related_model.objects.filter(installation=self).update(
+                secret=None, ended_at=timezone.now()
+            )
             self.setuplink_set.filter(revoked_at=None, completed_at=None).update(revoked_at=timezone.now())
             row.values, row.stored = None, {}
             row.status, row.problem, row.client_digest = Status.DISCONNECTED, "", ""
