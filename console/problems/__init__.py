@@ -6,16 +6,17 @@ toggle. In the texts, {connector} and {partner} are filled in.
 """
 
 import json
+import math
 from datetime import timedelta
 from html import escape
 from urllib.parse import quote, quote_plus
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
 from console.problems.texts import CUSTOMER, OPERATOR, PARTNER, PROBLEMS, PROVIDER, Problem
 
-__all__ = ["PROBLEMS", "Problem", "ProblemError", "hide", "problem_page"]
+__all__ = ["PROBLEMS", "Problem", "ProblemError", "hide", "problem_json", "problem_page"]
 
 
 def hide(words: str, *secrets: str) -> str:
@@ -89,3 +90,27 @@ def problem_page(
     }
     context.setdefault("base_template", "base_plain.html")
     return render(None if bare else request, "problem.html", context, status=problem.status)
+
+
+def problem_json(
+    request: HttpRequest,
+    error: ProblemError,
+    *,
+    connector: str = "The application",
+    partner: str = "The company",
+) -> HttpResponse:
+    """The problem for software (RFC 9457); its `type` is the same for every problem of one kind."""
+    names = {"connector": connector, "partner": partner}
+    body = {
+        "type": f"/problems/{error.code}",
+        "title": error.problem.title.format(**names),
+        "status": error.problem.status,
+        "detail": error.problem.what.format(**names),
+        "reference": request.reference,
+    }
+    if error.words:
+        body["words"] = error.words
+    response = JsonResponse(body, status=error.problem.status, content_type="application/problem+json")
+    if error.retry_after is not None:
+        response["Retry-After"] = str(math.ceil(error.retry_after.total_seconds()))
+    return response

@@ -191,6 +191,44 @@ PROBLEMS = {
         OPERATOR,
         status=503,
     ),
+    # What the partner's own software asks
+    "not_connected": Problem(
+        "This installation is not connected",
+        "No credential is stored for it. Send a setup link, or set it up in the console.",
+        PARTNER,
+        status=409,
+    ),
+    "not_http": Problem(
+        "{connector} is not called over HTTP",
+        "This connector leads to a server that speaks another protocol. Get the credential, and connect to "
+        "it yourself.",
+        PARTNER,
+        status=409,
+    ),
+    "proxy_request_refused": Problem(
+        "This request cannot be passed on",
+        "Something in it would lead elsewhere, or could be read in two ways. Nothing was sent.",
+        PARTNER,
+    ),
+    "body_too_large": Problem(
+        "This body is too large to be signed",
+        "{connector} wants a signature over the whole body, which is only made of small ones. Nothing was "
+        "sent.",
+        PARTNER,
+        status=413,
+    ),
+    "provider_timeout": Problem(
+        "{connector} did not answer in time",
+        "It got the request, or part of it; what it made of it is not known.",
+        PROVIDER,
+        status=504,
+    ),
+    "too_many_calls": Problem(
+        "Too many calls are under way",
+        "Others are still being answered. Ask again in a moment.",
+        PARTNER,
+        status=503,
+    ),
     # A connector's releases
     "connector_gone": Problem(
         "This connector is no longer there",

@@ -1,0 +1,38 @@
+"""`…/installations/{id}/proxy/…`: the partner's own software calls the provider by way of the console."""
+
+import logging
+from uuid import UUID
+
+from django.http import HttpResponseBase
+
+from console.problems import ProblemError, problem_json
+from console.tenancy import Principal
+from installations.proxying import asked, calling, found
+from installations.proxying.answered import answered
+
+log = logging.getLogger("installations.proxy")
+
+
+def pass_on(request, principal: Principal, installation_id: UUID, path: str) -> HttpResponseBase:
+    """The provider's answer to what the caller asks, or the problem as JSON.
+
+    `path` is what the route found behind `/proxy/`. Nothing may have read the request's body before.
+    """
+    try:
+        wanted = asked.read(request, path)
+        row = found.find(principal, installation_id)
+        room = calling.Room(installation_id)
+        try:
+            response = answered(request, calling.call(row, wanted), room)
+        except BaseException:
+            room.leave()
+            raise
+    except asked.CallerGone:
+        # Nobody hears it; the provider got no whole request.
+        return problem_json(
+            request, ProblemError("proxy_request_refused", words="the body ends before its end")
+        )
+    except ProblemError as error:
+        return problem_json(request, error)
+    log.info("%s %s -> %s installation=%s", request.method, row.connector, response.status_code, row.id)
+    return response
