@@ -6,9 +6,8 @@ anew for each call, would take longer than the rest of what we do.
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from string import Template
-from threading import local
 from typing import Any
 from uuid import UUID
 
@@ -53,9 +52,9 @@ class Plan:
     method: AuthMethod
     # The base URL where nothing has to be filled in.
     base_url: str
-    # Whether anything but the token itself is filled in.
-    needs_values: bool
-    # Whether the partner stores any of it.
+    # What a call fills in.
+    names: set[str]
+    # Whether the partner may store any of it.
     needs_settings: bool
 
 
@@ -65,20 +64,16 @@ def _plan(connector: Connector, auth_method: str) -> Plan:
     method = manifest.method(auth_method)
     if not manifest.base_url:
         raise ProblemError("not_http")
-    own = names_in(*_templates(method), manifest.base_url) - {"access_token"}
-    partners = {prop.name for prop in manifest.properties_for(auth_method) if _is_stored_by_partner(prop)}
+    names = names_in(*_templates(method), manifest.base_url)
+    partners = [prop for prop in manifest.properties_for(auth_method) if prop in manifest.partner_properties]
     return Plan(
         manifest,
         method,
         "" if Template(manifest.base_url).get_identifiers() else fill_url(manifest.base_url, {}),
-        needs_values=bool(own),
+        names,
         # A property may be made of others, or be seen only with some value of another.
-        needs_settings=bool(own and partners),
+        needs_settings=bool(partners),
     )
-
-
-def _is_stored_by_partner(prop) -> bool:
-    return prop.level in ("partner", "partner_else_account")
 
 
 def _templates(method: AuthMethod) -> list[str]:
@@ -120,7 +115,8 @@ class Found:
     def filled(self) -> tuple[str, dict[str, str]]:
         """The base URL, and what fills the connector's templates. Raises values.BadValue."""
         plan, known = self.plan, self.token.placeholders
-        if plan.needs_values:
+        # Most fill in nothing but what the credential itself holds.
+        if not plan.names <= known.keys():
             settings = ConnectorSettings(partner_id=self.partner_id, connector=self.connector)
             if plan.needs_settings:
                 settings = ConnectorSettings.objects.for_connector(self.partner_id, self.connector)
@@ -186,7 +182,6 @@ def find(principal: Principal, installation_id: UUID) -> Found:
 
 # ── the question ────────────────────────────────────────────────────────────────────────────────
 
-_compiled = local()
 _ANYBODY, _ANY = UUID(int=1), UUID(int=2)
 
 
@@ -219,9 +214,9 @@ class _Question:
         return dict(zip((*_COLUMNS, "clock"), converted, strict=True))
 
 
+# Of its connection only what is alike on all of them is used.
+_question = cache(_Question)
+
+
 def _read(principal: Principal, installation_id: UUID) -> dict[str, Any] | None:
-    # A statement belongs to its thread's connection.
-    question = getattr(_compiled, "question", None)
-    if question is None or question.compiler.connection is not connection._connections[connection._alias]:
-        question = _compiled.question = _Question()
-    return question.ask(principal.partner_id, installation_id)
+    return _question().ask(principal.partner_id, installation_id)
