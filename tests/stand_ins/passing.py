@@ -17,13 +17,15 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self):
-        kind, _, number = self.path.strip("/").partition("/")
+        kind, _, number = self.path.removeprefix("/v1/").partition("/")
         if kind == "bytes":
             self._send_bytes(int(number), "content-length")
         elif kind == "chunks":
             self._send_bytes(int(number), "chunked")
         elif kind == "breaks":
             self._send_bytes(int(number), "content-length", short=True)
+        elif kind == "echo":
+            self._answer(json.dumps({"target": self.path}).encode())
         elif kind == "slowly":
             self._send_slowly(int(number))
         else:
