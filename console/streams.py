@@ -248,7 +248,11 @@ def _exchange(place, connection, method, target, head, body, chunked) -> Answer:
             _send_body(connection, body, chunked)
         # Of urllib3 only the way to connect is wanted.
         response = http.client.HTTPConnection.getresponse(connection)
-        _check_framing(response)
+        try:
+            _check_framing(response)
+        except Unreachable:
+            response.close()
+            raise
         return Answer(place, connection, response)
     except BaseException as error:
         connection.close()
