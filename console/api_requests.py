@@ -35,7 +35,9 @@ class ApiRequests:
             response.headers.setdefault(name, value)
         if "Cache-Control" not in response.headers:
             patch_cache_control(response, no_store=True)
-        if rate := getattr(request, "rate", None):
+        # A provider may say how many calls it has left, too.
+        rate = getattr(request, "rate", None)
+        if rate and not getattr(response, "is_of_provider", False):
             limit, left, seconds = rate
             response["RateLimit-Policy"] = f'"calls";q={limit};w=60'
             response["RateLimit"] = f'"calls";r={left};t={seconds}'

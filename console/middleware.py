@@ -32,7 +32,7 @@ class RequestLog:
         request.reference = "".join(secrets.choice("ABCDEFGHJKMNPQRSTUVWXYZ23456789") for _ in range(8))
         with logs.about(ref=request.reference, request=request), spans.span("request", "SERVER") as span:
             response = self._answer(request, span)
-        response["X-Request-Id"] = request.reference
+        response.headers.setdefault("X-Request-Id", request.reference)
         return response
 
     def _answer(self, request, span):

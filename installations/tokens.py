@@ -8,7 +8,7 @@ renewal fails, the token it would have replaced is handed out as long as it live
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from threading import Lock
 from uuid import UUID
 
@@ -119,11 +119,14 @@ def _is_due(row: Credential, rejected: UUID | None, ahead: bool) -> bool:
     version = row.current
     if rejected == version.pk:
         return True
-    if version.expires_at is None:
-        return False
-    lifetime = version.expires_at - version.created_at
-    margin = standing.lead(lifetime) * 1.1 if ahead else min(MARGIN, lifetime / 10)
-    return version.expires_at - row.clock <= margin
+    if version.expires_at is None or not ahead:
+        return ends_soon(version.created_at, version.expires_at, row.clock)
+    return version.expires_at - row.clock <= standing.lead(version.expires_at - version.created_at) * 1.1
+
+
+def ends_soon(created_at: datetime, expires_at: datetime | None, now: datetime) -> bool:
+    """Whether a token of these times is not handed out any more, if it can be renewed."""
+    return expires_at is not None and expires_at - now <= min(MARGIN, (expires_at - created_at) / 10)
 
 
 def _is_alive(row: Credential) -> bool:

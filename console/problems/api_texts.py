@@ -1,6 +1,6 @@
 """What only programs meet: the problems of the API, by code."""
 
-from console.problems.texts import CUSTOMER, OPERATOR, PARTNER, Problem
+from console.problems.texts import CUSTOMER, OPERATOR, PARTNER, PROVIDER, Problem
 
 API_PROBLEMS = {
     "key_missing": Problem(
@@ -142,6 +142,37 @@ API_PROBLEMS = {
         "At most 2.5 MB are read here. Nothing was changed.",
         CUSTOMER,
         status=413,
+    ),
+    "not_http": Problem(
+        "{connector} is not called over HTTP",
+        "This connector leads to a server that speaks another protocol. Get the credential, and connect to "
+        "it yourself.",
+        PARTNER,
+        status=409,
+    ),
+    "proxy_request_refused": Problem(
+        "This request cannot be passed on",
+        "Something in it would lead elsewhere, or could be read in two ways. Nothing was sent.",
+        PARTNER,
+    ),
+    "body_not_signable": Problem(
+        "This body is too large to be signed",
+        "{connector} wants a signature over the whole body, which is only made of small ones. Nothing was "
+        "sent.",
+        PARTNER,
+        status=413,
+    ),
+    "provider_timeout": Problem(
+        "{connector} did not answer in time",
+        "It got the request, or part of it; what it made of it is not known.",
+        PROVIDER,
+        status=504,
+    ),
+    "too_many_under_way": Problem(
+        "Too many calls are under way",
+        "Others are still being answered. Ask again in a moment.",
+        PARTNER,
+        status=503,
     ),
     "api_down": Problem(
         "Something broke on our side",

@@ -10,11 +10,9 @@ from pydantic import Field
 from console.bearer import scope
 from console.contract import Body, answer, responses
 from console.idempotency import idempotent
-from console.problems import ProblemError
-from installations import importing, tokens
+from installations import fresh, importing
 from installations.api.installations import InstallationOut, find, out
 from installations.auth import Token
-from installations.models import HELD
 
 router = Router(tags=["Credentials"])
 
@@ -52,26 +50,21 @@ class ImportIn(Body):
     "ask.",
 )
 def get_credential(request: HttpRequest, installation_id: UUID, rejected: UUID | None = None) -> HttpResponse:
-    row = find(request, installation_id)
-    if row.status not in HELD:
-        raise ProblemError("not_connected")
-    found = tokens.usable(row.pk, rejected=rejected)
-    token = found.token
+    row = fresh.find(request.principal, installation_id, rejected=rejected)
+    token = row.token
     body = CredentialOut(
-        installation_id=row.pk,
-        version=found.version.pk,
+        installation_id=row.id,
+        version=row.version_id,
         auth_method=row.auth_method,
         access_token=token.access_token or None,
         token_type=token.token_type if token.access_token else None,
         expires_at=token.expires_at,
         granted_scopes=None if token.granted_scopes is None else list(token.granted_scopes),
         values=dict(token.values),
-        renewal_problem=found.problem or None,
+        renewal_problem=row.problem or None,
     )
-    response = answer(request, body)
-    # In no cache of any kind (RFC 6749, section 5.1).
-    response["Cache-Control"] = "no-store"
-    return response
+    # In no cache of any kind (RFC 6749, section 5.1), so there is no ETag.
+    return HttpResponse(body.model_dump_json(), content_type="application/json")
 
 
 @router.post(
