@@ -3,6 +3,8 @@ from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
 from console import operations, views
+from console.api import api
+from installations.api.proxy import proxy
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -19,6 +21,9 @@ urlpatterns = [
     path("accounts/<uuid:account_id>/delete/", views.account_delete, name="account-delete"),
     path("company/", views.company, name="company"),
     path("e-mail-settings/", views.preferences, name="preferences"),
+    path("api/v1/installations/<uuid:installation_id>/proxy/", proxy, name="proxy"),
+    path("api/v1/installations/<uuid:installation_id>/proxy/<path:rest>", proxy, name="proxy"),
+    path("api/v1/", api.urls),
     path("", include("connectors.urls")),
     path("", include("installations.urls")),
     # One way to sign in, with one limit on tries.

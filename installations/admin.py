@@ -10,8 +10,10 @@ from installations.models import (
     Credential,
     CredentialVersion,
     DigestItem,
+    HookAddress,
     Installation,
     Notice,
+    ReceivedWebhook,
     Revocation,
     Setup,
     SetupLink,
@@ -241,6 +243,24 @@ class Tallies(ReadOnly):
     list_filter = ["day", BY_PARTNER]
     search_fields = ["about", "partner__name"]
     show_full_result_count = False
+
+
+@admin.register(HookAddress)
+class HookAddresses(ReadOnly):
+    list_display = ["created_at", "installation", "partner", "refused", "refused_code", "ended_at"]
+    list_select_related = ["installation__account", "partner"]
+    list_filter = [("ended_at", admin.EmptyFieldListFilter), BY_PARTNER]
+    search_fields = ["installation__id", "partner__name"]
+    show_full_result_count = False
+
+
+@admin.register(ReceivedWebhook)
+class ReceivedWebhooks(ReadOnly):
+    list_display = ["received_at", "event_type", "installation", "partner", "size", "forwarded_at"]
+    list_select_related = ["installation__account", "partner"]
+    list_filter = [("forwarded_at", admin.EmptyFieldListFilter), BY_PARTNER]
+    search_fields = ["installation__id", "partner__name"]
+    date_hierarchy = "received_at"
 
 
 @admin.register(WebhookEndpoint)

@@ -9,7 +9,7 @@ from console import clock, jobs
 from console.jobs import Again, Claim, handler
 from console.problems import ProblemError
 from console.tidying import daily
-from installations import health, standing, tokens
+from installations import forwarding, health, standing, tokens
 from installations.auth import Token
 from installations.models import HELD, Credential, Installation, Tally
 from installations.notices import customers, digest, endings
@@ -131,4 +131,14 @@ def forget_old_tallies() -> None:
         Tally.objects.filter(pk__in=keys).delete()
 
 
-__all__ = ["check", "customers", "digest", "endings", "forget_old_tallies", "jobs", "renew", "scopes"]
+__all__ = [
+    "check",
+    "customers",
+    "digest",
+    "endings",
+    "forget_old_tallies",
+    "forwarding",
+    "jobs",
+    "renew",
+    "scopes",
+]

@@ -5,7 +5,9 @@ from installations import (
     callback,
     entrances,
     health_pages,
+    hook_pages,
     listing,
+    receiving,
     registrations,
     steps,
     tryouts,
@@ -52,6 +54,27 @@ urlpatterns = [
         "installations/<uuid:installation_id>/links/<uuid:link_id>/revoke/",
         views.revoke_link,
         name="installation-link-revoke",
+    ),
+    path("installations/<uuid:installation_id>/webhooks/", hook_pages.received, name="installation-webhooks"),
+    path(
+        "installations/<uuid:installation_id>/webhooks/address/",
+        hook_pages.make_address,
+        name="installation-webhook-address",
+    ),
+    path(
+        "installations/<uuid:installation_id>/webhooks/secret/",
+        hook_pages.enter_secret,
+        name="installation-webhook-secret",
+    ),
+    path(
+        "installations/<uuid:installation_id>/webhooks/<uuid:received_id>/",
+        hook_pages.one,
+        name="installation-webhook",
+    ),
+    path(
+        "installations/<uuid:installation_id>/webhooks/<uuid:received_id>/forward/",
+        hook_pages.forward_again,
+        name="installation-webhook-forward",
     ),
     path(
         "installations/<uuid:installation_id>/setup/",
@@ -107,6 +130,8 @@ urlpatterns = [
     path("connectors/library/<slug:slug>/health/", health_pages.connector, name="connector-health"),
     path("connectors/library/<slug:slug>/try/", tryouts.try_out, name="connector-try"),
     path("connectors/library/<slug:slug>/delete/", tryouts.delete_connector, name="connector-delete"),
+    # Any token is answered alike, by the same view.
+    re_path(r"^hooks/(?P<token>[^/]+)/$", receiving.receive, name="hook"),
     # Tokens are 43 characters of base64url; anything else is answered alike, by the same view.
     re_path(r"^s/(?P<token>[^/]+)/$", entrances.open_setup_link, name="setup-link"),
     path("setup/<uuid:link_id>/", steps.setup, name="setup"),

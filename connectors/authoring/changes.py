@@ -22,7 +22,7 @@ def compare(old: Connector, new: Connector) -> list[Change]:
     """Major ones first."""
     found = [*_methods(old.manifest, new.manifest), *_properties(old.manifest, new.manifest)]
     found += _hosts(old.manifest, new.manifest)
-    for what in ("verification", "discovery", "base_url"):
+    for what in ("verification", "discovery", "base_url", "webhook"):
         if getattr(old.manifest, what) != getattr(new.manifest, what):
             found.append(Change(_WORDS[what]))
     for what in ("guide", "logo"):
@@ -39,6 +39,7 @@ _WORDS = {
     "verification": "The call that verifies a credential was changed.",
     "discovery": "How the account's address is found was changed.",
     "base_url": "The address of the API was changed.",
+    "webhook": "How webhooks are received was changed.",
 }
 
 

@@ -25,6 +25,7 @@ from connectors.manifest.vocabulary import (
     names_in,
     nearest,
 )
+from connectors.manifest.webhook import Webhook
 
 
 class Manifest(Part):
@@ -53,6 +54,8 @@ class Manifest(Part):
     properties: tuple[Property, ...] = ()
     discovery: Discovery | None = None
     verification: Verification
+    # What the provider sends by itself.
+    webhook: Webhook | None = None
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:

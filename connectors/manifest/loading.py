@@ -145,11 +145,19 @@ def _place(loc: tuple) -> list:
     return [part for index, part in enumerate(loc) if not _is_tag(loc, index)]
 
 
+# Keys whose value is one of several models, and what pydantic calls these.
+_TAGS = {
+    "verification": ("http", "tcp"),
+    "signature": ("hmac", "token"),
+    "challenge": ("echo", "handshake", "ping"),
+}
+
+
 def _is_tag(loc: tuple, index: int) -> bool:
     part = loc[index]
     if index > 1 and loc[index - 2] == "auth_methods" and isinstance(loc[index - 1], int):
         return True
-    if index and loc[index - 1] == "verification" and part in ("http", "tcp"):
+    if index and part in _TAGS.get(loc[index - 1], ()):
         return True
     # So pydantic calls the members of a union that have no tag.
     return isinstance(part, str) and part.startswith(("function-", "literal[", "constrained-"))

@@ -111,6 +111,8 @@ IN_WORDS = {
     r"^(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})$": 'two numbers with a dot between, such as "1.0"',
     r"^[^\n\t]*$": "one line",
     r"^[^.\s]+(\.[^.\s]+)*$": "a path with dots, such as account.name",
+    r"^[A-Za-z][A-Za-z0-9-]*$": "the name of a header, such as X-Acme-Signature",
+    r"^([^$]|\$\{(body|timestamp|url|method)\})+$": "text with ${body}, ${timestamp}, ${url} and ${method}",
 }
 
 

@@ -9,6 +9,7 @@ from installations.models.authorization_request import AuthorizationRequest
 from installations.models.credential import Credential, CredentialVersion
 from installations.models.installation import HELD, SWITCHED_OFF, Installation, Status
 from installations.models.notice import DigestItem, Notice
+from installations.models.received import HookAddress, ReceivedWebhook
 from installations.models.revocation import Revocation
 from installations.models.setup import Setup, SetupLink
 from installations.models.tally import Tally
@@ -29,8 +30,10 @@ __all__ = [
     "CredentialVersion",
     "DeliveryState",
     "DigestItem",
+    "HookAddress",
     "Installation",
     "Notice",
+    "ReceivedWebhook",
     "Revocation",
     "Setup",
     "SetupLink",

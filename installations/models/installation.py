@@ -107,6 +107,8 @@ class Installation(PartnerOwned, StoredValues):
     """A connector installed into an account. `values` are those asked at this installation."""
 
     installation_path = "id"
+    account_path = "account_id"
+    tryout_path = "is_tryout"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     account = models.ForeignKey(Account, models.PROTECT)
@@ -304,6 +306,9 @@ class Installation(PartnerOwned, StoredValues):
             self._meta.get_field("credential").related_model.objects.filter(installation=self).delete()
             self.credentialversion_set.all().delete()
             self.setup_set.all().delete()
+            self._meta.get_field("hookaddress").related_model.objects.filter(installation=self).update(
+                secret=None, ended_at=timezone.now()
+            )
             self.setuplink_set.filter(revoked_at=None, completed_at=None).update(revoked_at=timezone.now())
             row.values, row.stored = None, {}
             row.status, row.problem, row.client_digest = Status.DISCONNECTED, "", ""
