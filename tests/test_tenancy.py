@@ -436,15 +436,16 @@ def ask(client: Client, method: str, path: str, form: dict | None = None):
     return answer
 
 
-CSRF_TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="\w+"')
+# New with each form: against forged requests, and against one that is sent twice.
+OF_THE_FORM = re.compile(r'name="(csrfmiddlewaretoken" value="\w+|id" value="[\w:-]+)"')
 
 
 def told(response) -> tuple:
-    """All that an answer tells, but for its reference number and the token against forged requests."""
+    """All that an answer tells, but for its reference number and what is new with each form."""
     reference = response["X-Request-Id"]
 
     def plain(text: str) -> str:
-        return CSRF_TOKEN.sub("", text).replace(reference, "")
+        return OF_THE_FORM.sub("", text).replace(reference, "")
 
     # "Expires" is the time of day.
     headers = {
