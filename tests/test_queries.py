@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from connectors.models import ConnectorSettings, CustomConnector, Publication
 from console.models import Account, Event, Membership, User
-from installations.models import Alert, Installation, Notice, SetupLink, Status, Tally
+from installations.models import Alert, Installation, Notice, ReceivedWebhook, SetupLink, Status, Tally
 from tests import test_tenancy
 from tests.test_tenancy import NAMES, Side, address, ask, entry, undone
 
@@ -73,6 +73,17 @@ def grow(side: Side, by: int) -> None:
     )
     Notice.objects.bulk_create(
         Notice(partner=partner, kind="digest", to=["a@b.example"], subject="x", text="x", sent_at=now)
+        for _ in range(by)
+    )
+    ReceivedWebhook.objects.bulk_create(
+        ReceivedWebhook(
+            partner=partner,
+            installation=side.hooked,
+            received_at=now,
+            delivery_digest=uuid.uuid4().hex,
+            size=0,
+            body={"text": ""},
+        )
         for _ in range(by)
     )
     Alert.objects.bulk_create(
@@ -154,6 +165,7 @@ QUERIES = {
     ],
     "notices": ["?kind=digest", "?kind=failed", "?page=2"],
     "alerts": ["?page=2"],
+    "installation-webhooks": ["?page=2"],
     "installations-export": ["?state=connected", "?q=pine"],
     "installation-add": ["?q=pine", "?connector=heartland-retail"],
     "library": ["?q=retail", "?configured=empty"],

@@ -10,6 +10,7 @@ from django.core.exceptions import FieldError
 from django.core.management import call_command
 from django.db import connection, models, transaction
 from django.urls import reverse
+from django.utils import timezone
 
 from connectors.models import ConnectorSettings
 from console.crypto import CannotOpen
@@ -21,7 +22,9 @@ from installations.models import (
     AuthorizationRequest,
     Credential,
     CredentialVersion,
+    HookAddress,
     Installation,
+    ReceivedWebhook,
     Revocation,
     Setup,
     SetupLink,
@@ -450,6 +453,17 @@ def everything(heartland, owner, account) -> list[str]:
     Credential.objects.create(partner=owner.partner, installation=ended, current=version)
     ending.disconnect(Installation.objects.get(pk=ended.pk), owner.principal)
     secrets += [token.access_token, token.refresh_token]
+    # What a provider signs with, and what it sent.
+    HookAddress.issue(ended, by="owner@northwind.example", secret="the-secret-of-its-webhooks")
+    body = b"what-the-provider-sent"
+    ReceivedWebhook.objects.create(
+        partner=owner.partner,
+        installation=ended,
+        received_at=timezone.now(),
+        size=len(body),
+        body=ReceivedWebhook.sealed_form(body),
+    )
+    secrets += ["the-secret-of-its-webhooks", body.decode()]
     # An API token that works, one that is refused, and one that waits for its address.
     token = heartland.token()
     browser, base = begin(install(), "api_key")
@@ -462,7 +476,7 @@ def everything(heartland, owner, account) -> list[str]:
     answer = browser.post(f"{base}details/", {"access_token": waiting})
     assert answer.headers["Location"] == f"{base}address/"
     secrets.append(waiting)
-    assert len(set(secrets)) == len(secrets) == 17
+    assert len(set(secrets)) == len(secrets) == 19
     assert all(len(secret) > 15 for secret in secrets)
     return secrets
 
@@ -509,6 +523,8 @@ def test_every_sealed_column_was_filled_and_is_sealed(everything):
         "Revocation.grant": 1,
         "Setup.values": 1,
         "Setup.token": 1,
+        "HookAddress.secret": 1,
+        "ReceivedWebhook.body": 1,
         "AuthorizationRequest.verifier": 1,
     }
 
