@@ -38,7 +38,7 @@ def drills() -> list[Callable]:
     """Each takes a field and returns a figure."""
     from django.db import connection
 
-    from tests.drills import flights, killing, losing, operations, outages
+    from tests.drills import flights, killing, losing, operations, outages, webhooks
 
     return [
         lambda field: flights.single_flight(field, 5),
@@ -54,6 +54,8 @@ def drills() -> list[Callable]:
         killing.killed_workers,
         lambda field: killing.at_every_moment(field, 3),
         *([killing.broken_connections] if connection.vendor == "postgresql" else []),
+        webhooks.killed_workers,
+        webhooks.slow_endpoint,
         operations.key_rotation,
         operations.backup_and_restore,
     ]

@@ -12,7 +12,18 @@ from django.utils import timezone
 
 from connectors.models import ConnectorSettings, CustomConnector, Publication
 from console.models import Account, Event, Membership, User
-from installations.models import Alert, Installation, Notice, ReceivedWebhook, SetupLink, Status, Tally
+from installations.models import (
+    Alert,
+    Installation,
+    Notice,
+    ReceivedWebhook,
+    SetupLink,
+    Status,
+    Tally,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookMessage,
+)
 from tests import test_tenancy
 from tests.test_tenancy import NAMES, Side, address, ask, entry, undone
 
@@ -85,6 +96,16 @@ def grow(side: Side, by: int) -> None:
             body={"text": ""},
         )
         for _ in range(by)
+    )
+    WebhookEndpoint.objects.bulk_create(
+        WebhookEndpoint(partner=partner, url="https://a.example/hook", secret="whsec_") for _ in range(by)
+    )
+    sent = WebhookMessage.objects.bulk_create(
+        WebhookMessage(partner=partner, type="webhook.test", payload="{}", occurred_at=now) for _ in range(by)
+    )
+    WebhookDelivery.objects.bulk_create(
+        WebhookDelivery(partner=partner, message=message, endpoint=side.endpoint, created_at=now)
+        for message in sent
     )
     Alert.objects.bulk_create(
         Alert(partner=partner, connector=f"connector-{uuid.uuid4()}", code="invalid_client", closed_at=closed)
@@ -166,6 +187,7 @@ QUERIES = {
     "notices": ["?kind=digest", "?kind=failed", "?page=2"],
     "alerts": ["?page=2"],
     "installation-webhooks": ["?page=2"],
+    "webhook": ["?state=pending", "?state=failed", "?page=2"],
     "installations-export": ["?state=connected", "?q=pine"],
     "installation-add": ["?q=pine", "?connector=heartland-retail"],
     "library": ["?q=retail", "?configured=empty"],

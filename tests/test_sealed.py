@@ -30,6 +30,7 @@ from installations.models import (
     SetupLink,
     Status,
 )
+from installations.webhooks import endpoints
 from tests.conftest import consent_at_heartland, open_link
 
 pytestmark = pytest.mark.django_db
@@ -476,7 +477,10 @@ def everything(heartland, owner, account) -> list[str]:
     answer = browser.post(f"{base}details/", {"access_token": waiting})
     assert answer.headers["Location"] == f"{base}address/"
     secrets.append(waiting)
-    assert len(set(secrets)) == len(secrets) == 19
+    # An endpoint's secret, and the one before it.
+    hook, secret = endpoints.create(owner.principal, url="https://app.northwind.example/hook")
+    secrets += [secret, endpoints.rotate_secret(owner.principal, hook)]
+    assert len(set(secrets)) == len(secrets) == 21
     assert all(len(secret) > 15 for secret in secrets)
     return secrets
 
@@ -526,6 +530,8 @@ def test_every_sealed_column_was_filled_and_is_sealed(everything):
         "HookAddress.secret": 1,
         "ReceivedWebhook.body": 1,
         "AuthorizationRequest.verifier": 1,
+        "WebhookEndpoint.secret": 1,
+        "WebhookEndpoint.previous_secret": 1,
     }
 
 

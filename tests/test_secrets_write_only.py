@@ -32,7 +32,10 @@ from installations.models import (
     ReceivedWebhook,
     SetupLink,
     Status,
+    WebhookDelivery,
+    WebhookEndpoint,
 )
+from installations.webhooks import endpoints
 from installations.wizard import STEPS
 from tests.conftest import PASSWORD, open_link
 from tests.product import full
@@ -264,6 +267,11 @@ def world(provider, owner, account) -> World:
     # A link that is mailed, whose address is shown once.
     shown = owner.client.post(f"/installations/{connected.pk}/links/", {"email": "m@harbor.example"})
     made.new("mailed link", re.search(rf"{HOST}/s/([^/]+)/", shown.content.decode()).group(1))
+    # An endpoint of the partner's, whose secrets are shown once.
+    hook, secret = endpoints.create(owner.principal, url="https://app.northwind.example/hook")
+    made.new("webhook secret before", secret)
+    made.new("webhook secret", endpoints.rotate_secret(owner.principal, hook))
+    endpoints.test(owner.principal, hook)
     stored = ConnectorSettings.objects.get().values
     assert stored["client_secret"] == made.secrets["partner's client secret"]
     return made
@@ -385,6 +393,8 @@ def test_no_address_of_the_product_shows_a_secret_to_anybody(world, owner, stran
         "notice_id": [
             Notice.objects.create(partner=owner.partner, kind="digest", subject="One needs you").pk
         ],
+        "endpoint_id": list(WebhookEndpoint.objects.values_list("pk", flat=True)),
+        "delivery_id": list(WebhookDelivery.objects.values_list("pk", flat=True)),
         "registration_id": list(AuthorizationRequest.objects.values_list("registration_id", flat=True)),
         "name": ["client_id", "client_secret"],
         "reference": references[:3],

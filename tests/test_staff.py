@@ -37,6 +37,9 @@ from installations.models import (
     SetupLink,
     Status,
     Tally,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookMessage,
 )
 from tests.conftest import PASSWORD, open_link, sign_in
 from tests.dataset import fill
@@ -120,6 +123,13 @@ def make_rows(count: int, staff_user: User, name: str = "Alder Works") -> None:
         Alert.objects.create(partner=partner, connector=f"connector-{row.pk}", code="invalid_client")
         Circuit.objects.create(partner=partner, connector=f"connector-{row.pk}", since=now)
         Notice.objects.create(partner=partner, kind="digest", subject="One connection needs attention")
+        hook = WebhookEndpoint.objects.create(
+            partner=partner, url="https://app.alder.example/hook", secret=SECRET, previous_secret=SECRET
+        )
+        message = WebhookMessage.objects.create(
+            partner=partner, type="webhook.test", payload="{}", occurred_at=now
+        )
+        WebhookDelivery.objects.create(partner=partner, message=message, endpoint=hook, created_at=now)
         DigestItem.objects.create(partner=partner, about=f"attention:{row.pk}")
         HookAddress.issue(row, by="somebody@alder.example", secret=SECRET)
         ReceivedWebhook.objects.create(

@@ -37,7 +37,10 @@ from installations.models import (
     ReceivedWebhook,
     SetupLink,
     Status,
+    WebhookDelivery,
+    WebhookEndpoint,
 )
+from installations.webhooks import endpoints
 from tests.conftest import PASSWORD, Person, person, sign_in
 
 pytestmark = pytest.mark.django_db
@@ -75,6 +78,8 @@ class Side:
     reference: str
     custom: CustomConnector
     notice: Notice
+    endpoint: WebhookEndpoint
+    delivery: WebhookDelivery
     # Nothing but another installation of the same partner.
     other: "Side | None" = None
     # An installation to which its provider sends webhooks, one that came, and the token of its address.
@@ -88,6 +93,7 @@ class Side:
 
     def ids(self) -> list[str]:
         rows = [self.partner, self.account, self.installation, self.link, self.custom, self.notice]
+        rows += [self.endpoint, self.delivery]
         found = [row.pk.hex for row in rows]
         if self.received:
             found += [self.hooked.pk.hex, self.received.pk.hex]
@@ -148,6 +154,18 @@ def of_link(**more: str) -> Entry:
     )
 
 
+def of_endpoint() -> Entry:
+    return Entry(
+        "members", lambda side: {"endpoint_id": side.endpoint.pk}, lambda side: {"endpoint_id": uuid.uuid4()}
+    )
+
+
+def of_delivery() -> Entry:
+    return Entry(
+        "members", lambda side: {"delivery_id": side.delivery.pk}, lambda side: {"delivery_id": uuid.uuid4()}
+    )
+
+
 def of_connector() -> Entry:
     return Entry("members", lambda side: {"slug": SLUG})
 
@@ -176,6 +194,17 @@ ROUTES = {
     "notice": Entry(
         "members", lambda side: {"notice_id": side.notice.pk}, lambda side: {"notice_id": uuid.uuid4()}
     ),
+    "webhooks": Entry("members"),
+    "webhook-add": Entry("members"),
+    "webhook": of_endpoint(),
+    "webhook-edit": of_endpoint(),
+    "webhook-rotate": of_endpoint(),
+    "webhook-switch": of_endpoint(),
+    "webhook-delete": of_endpoint(),
+    "webhook-test": of_endpoint(),
+    "webhook-replay": of_endpoint(),
+    "webhook-delivery": of_delivery(),
+    "webhook-again": of_delivery(),
     "library": Entry("members"),
     "connector": of_connector(),
     "connector-settings": of_connector(),
@@ -309,7 +338,23 @@ def make_side(member: Person, animal: str, slug: str = SLUG) -> Side:
         installation_id=installation.pk,
     )
     custom = make_custom(member, slug)
-    return Side(member, account, installation, customer, link, token, reference, custom, notice)
+    endpoint, _ = endpoints.create(
+        member.principal, url=f"https://{animal.lower()}.example/hook", description=f"{animal} software"
+    )
+    delivery = endpoints.test(member.principal, endpoint)
+    return Side(
+        member,
+        account,
+        installation,
+        customer,
+        link,
+        token,
+        reference,
+        custom,
+        notice,
+        endpoint,
+        delivery,
+    )
 
 
 def make_hooked(side: Side, animal: str) -> None:

@@ -23,8 +23,8 @@ PAGE_SIZE = 50
 
 
 def _endpoint(request: HttpRequest, endpoint_id: UUID) -> WebhookEndpoint:
-    rows = WebhookEndpoint.objects.visible_to(request.principal)
-    row = get_object_or_404(rows.defer("secret", "previous_secret"), pk=endpoint_id)
+    rows = WebhookEndpoint.objects.visible_to(request.principal).defer("secret", "previous_secret")
+    row = get_object_or_404(rows, pk=endpoint_id)
     row.reason = REASONS.get(row.disabled_reason, "")
     return row
 
@@ -164,7 +164,7 @@ def replay(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
 
 def _delivery(request: HttpRequest, delivery_id: UUID) -> WebhookDelivery:
     rows = WebhookDelivery.objects.visible_to(request.principal).select_related("message", "endpoint")
-    return get_object_or_404(rows.defer("endpoint__secret", "endpoint__previous_secret"), pk=delivery_id)
+    return get_object_or_404(rows, pk=delivery_id)
 
 
 @require_safe

@@ -12,7 +12,16 @@ from django.db.models import F, Min
 
 from console import clock, queue
 from console.models import Account, Event, Job, Partner
-from installations.models import Alert, Circuit, Credential, CredentialVersion, Installation
+from installations.models import (
+    Alert,
+    Circuit,
+    Credential,
+    CredentialVersion,
+    Installation,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookMessage,
+)
 from tests.drills import pages
 from tests.drills.children import Child, Place
 from tests.rotating import Rotating, connected, store_client
@@ -24,6 +33,8 @@ TIMES = {
     Credential: ["lease_until", "retry_at", "unknown_since"],
     CredentialVersion: ["created_at", "expires_at"],
     Circuit: ["since", "open_until"],
+    WebhookDelivery: ["next_at"],
+    WebhookEndpoint: ["failing_since", "rests_until"],
 }
 
 
@@ -63,7 +74,7 @@ class Field:
     def begin_anew(self) -> None:
         self.end()
         self.server.control(reset=True)
-        for model in (Job, Circuit, Alert, Installation):
+        for model in (Job, Circuit, Alert, Installation, WebhookEndpoint, WebhookMessage):
             model.objects.filter(partner=self.partner).delete()
         store_client(self.partner)
 

@@ -142,7 +142,7 @@ def broken_connections(field: Field, times: int = 3, *, renewals: int = 60) -> F
             # All breaks in the first half: what was in hand keeps its lease, and others must be left.
             field.wait_until(lambda: renewed.count() > number * renewals // (2 * times))  # noqa: B023
             before, looked = renewed.count(), len(seen)
-            ended, broken_at = ended + _end_connections(), time.monotonic()
+            ended, broken_at = ended + end_connections(), time.monotonic()
             field.wait_until(lambda: renewed.count() > before or renewed.count() == renewals)  # noqa: B023
             windows.append(time.monotonic() - broken_at)
             # One that was asked for after the break, and not one that was under way.
@@ -169,7 +169,7 @@ def broken_connections(field: Field, times: int = 3, *, renewals: int = 60) -> F
     )
 
 
-def _end_connections() -> int:
+def end_connections() -> int:
     """Every one to this database but our own; how many there were."""
     with connection.cursor() as cursor:
         cursor.execute(
