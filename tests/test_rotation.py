@@ -115,6 +115,8 @@ def test_every_sealed_column_of_the_product_is_among_them():
         "installations.Revocation.grant",
         "installations.Setup.token",
         "installations.Setup.values",
+        "installations.WebhookEndpoint.previous_secret",
+        "installations.WebhookEndpoint.secret",
     }
 
 

@@ -455,8 +455,8 @@ def everything(heartland, owner, account) -> list[str]:
     ending.disconnect(Installation.objects.get(pk=ended.pk), owner.principal)
     secrets += [token.access_token, token.refresh_token]
     # What a provider signs with, and what it sent.
-    HookAddress.issue(ended, by="owner@northwind.example", secret="the-secret-of-its-webhooks")
-    body = b"what-the-provider-sent"
+    HookAddress.issue(ended, by="owner@northwind.example", secret="signs-with-4f1c9a77d2e0")
+    body = b"sent-us-77d2e04f1c9a55"
     ReceivedWebhook.objects.create(
         partner=owner.partner,
         installation=ended,
@@ -464,7 +464,7 @@ def everything(heartland, owner, account) -> list[str]:
         size=len(body),
         body=ReceivedWebhook.sealed_form(body),
     )
-    secrets += ["the-secret-of-its-webhooks", body.decode()]
+    secrets += ["signs-with-4f1c9a77d2e0", body.decode()]
     # An API token that works, one that is refused, and one that waits for its address.
     token = heartland.token()
     browser, base = begin(install(), "api_key")
