@@ -261,6 +261,7 @@ class ReceivedWebhooks(ReadOnly):
     list_filter = [("forwarded_at", admin.EmptyFieldListFilter), BY_PARTNER]
     search_fields = ["installation__id", "partner__name"]
     date_hierarchy = "received_at"
+    show_full_result_count = False
 
 
 @admin.register(WebhookEndpoint)

@@ -11,6 +11,8 @@ from installations.webhooks import outbox
 
 # Bytes of a body that goes along as JSON; a longer one is to be fetched.
 BODY_LIMIT = 15_000
+# What is nested deeper goes along as text: not everybody's JSON reads it.
+DEPTH_LIMIT = 50
 KEEP = timedelta(days=30)
 
 
@@ -54,7 +56,19 @@ def _json(text: str) -> Any:
         json.dumps(content, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return None
-    return content
+    return None if _is_deep(content) else content
+
+
+def _is_deep(content: Any) -> bool:
+    level = [content]
+    for _ in range(DEPTH_LIMIT):
+        lists = [part.values() if isinstance(part, dict) else part for part in level if _holds_parts(part)]
+        level = [part for parts in lists for part in parts]
+    return bool(level)
+
+
+def _holds_parts(content: Any) -> bool:
+    return isinstance(content, dict | list)
 
 
 def _refuse(name: str):

@@ -16,7 +16,6 @@ from console.paging import LongPaginator
 from console.tenancy import Principal, partner_member
 from installations import forwarding
 from installations.ending import name_of
-from installations.entrances import quiet
 from installations.models import HELD, HookAddress, Installation, ReceivedWebhook
 
 PAGE_SIZE = 50
@@ -76,7 +75,6 @@ def received(request: HttpRequest, installation_id: UUID) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @partner_member
-@quiet
 def make_address(request: HttpRequest, installation_id: UUID) -> HttpResponse:
     """Make the address, or another one. It is shown once, in the answer to this very request."""
     row, context = _declared(request, installation_id)

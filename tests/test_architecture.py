@@ -30,6 +30,7 @@ PUBLIC = {
     "password": "asks for a sign-in itself; staff who work for no partner change theirs too",
     "connector-logo": "the customer's pages show it, and it names nobody",
     "connector-schema": "the form of a manifest, for editors",
+    "hook": "holds a token, which is looked up, and a signature, which is verified",
     "setup-link": "holds the token of a link, which is looked up",
     "oauth-callback": "holds a state, which is looked up and bound to the browser",
     "oauth-problem": "says a fixed text about an answer that belongs to nobody",

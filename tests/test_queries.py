@@ -16,6 +16,7 @@ from installations.models import (
     Alert,
     Installation,
     Notice,
+    ReceivedWebhook,
     SetupLink,
     Status,
     Tally,
@@ -83,6 +84,17 @@ def grow(side: Side, by: int) -> None:
     )
     Notice.objects.bulk_create(
         Notice(partner=partner, kind="digest", to=["a@b.example"], subject="x", text="x", sent_at=now)
+        for _ in range(by)
+    )
+    ReceivedWebhook.objects.bulk_create(
+        ReceivedWebhook(
+            partner=partner,
+            installation=side.hooked,
+            received_at=now,
+            delivery_digest=uuid.uuid4().hex,
+            size=0,
+            body={"text": ""},
+        )
         for _ in range(by)
     )
     WebhookEndpoint.objects.bulk_create(
@@ -174,6 +186,7 @@ QUERIES = {
     ],
     "notices": ["?kind=digest", "?kind=failed", "?page=2"],
     "alerts": ["?page=2"],
+    "installation-webhooks": ["?page=2"],
     "webhook": ["?state=pending", "?state=failed", "?page=2"],
     "installations-export": ["?state=connected", "?q=pine"],
     "installation-add": ["?q=pine", "?connector=heartland-retail"],

@@ -161,9 +161,11 @@ def test_an_endpoint_that_wants_other_things_is_not_told(github, endpoint):
         ("ü€😀".encode(), "ü€😀"),
         (b"", ""),
         (b"[" * 20_000, None),
+        (b"[" * 49 + b"]" * 49, json.loads("[" * 49 + "]" * 49)),
+        (b"[" * 900 + b"]" * 900, "[" * 900 + "]" * 900),
         (b"null", "null"),
     ],
-    ids=range(14),
+    ids=range(16),
 )
 def test_a_short_body_goes_along_and_a_long_one_is_to_be_fetched(body, goes_along, github, endpoint):
     assert github.posts(body).status_code == 200
@@ -510,7 +512,7 @@ def page(person, path: str, status: int = 200) -> str:
 
 def test_a_connector_without_webhooks_says_nothing_of_them(owner, account):
     row = install(account, "heartland-retail")
-    assert "Webhooks" not in page(owner, f"/installations/{row.pk}/")
+    assert "Webhooks from" not in page(owner, f"/installations/{row.pk}/")
     page(owner, f"/installations/{row.pk}/webhooks/", 404)
     assert owner.client.post(f"/installations/{row.pk}/webhooks/address/").status_code == 404
 
@@ -526,6 +528,7 @@ def made_on_page(person, row: Installation) -> tuple[str, str]:
 def test_an_address_is_made_shown_once_and_receives(owner, account):
     row = install(account, "github")
     base = f"/installations/{row.pk}/"
+    assert "Webhooks from GitHub" in page(owner, base)
     assert "Make an address" in page(owner, base)
     assert HookAddress.objects.count() == 0
     assert "Settings › Webhooks" in page(owner, f"{base}webhooks/address/")

@@ -109,10 +109,14 @@ def test_every_sealed_column_of_the_product_is_among_them():
         "console.KeyCanary.value",
         "installations.AuthorizationRequest.verifier",
         "installations.CredentialVersion.token",
+        "installations.HookAddress.secret",
         "installations.Installation.values",
+        "installations.ReceivedWebhook.body",
         "installations.Revocation.grant",
         "installations.Setup.token",
         "installations.Setup.values",
+        "installations.WebhookEndpoint.previous_secret",
+        "installations.WebhookEndpoint.secret",
     }
 
 

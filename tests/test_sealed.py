@@ -10,6 +10,7 @@ from django.core.exceptions import FieldError
 from django.core.management import call_command
 from django.db import connection, models, transaction
 from django.urls import reverse
+from django.utils import timezone
 
 from connectors.models import ConnectorSettings
 from console.crypto import CannotOpen
@@ -21,7 +22,9 @@ from installations.models import (
     AuthorizationRequest,
     Credential,
     CredentialVersion,
+    HookAddress,
     Installation,
+    ReceivedWebhook,
     Revocation,
     Setup,
     SetupLink,
@@ -451,6 +454,17 @@ def everything(heartland, owner, account) -> list[str]:
     Credential.objects.create(partner=owner.partner, installation=ended, current=version)
     ending.disconnect(Installation.objects.get(pk=ended.pk), owner.principal)
     secrets += [token.access_token, token.refresh_token]
+    # What a provider signs with, and what it sent.
+    HookAddress.issue(ended, by="owner@northwind.example", secret="signs-with-4f1c9a77d2e0")
+    body = b"sent-us-77d2e04f1c9a55"
+    ReceivedWebhook.objects.create(
+        partner=owner.partner,
+        installation=ended,
+        received_at=timezone.now(),
+        size=len(body),
+        body=ReceivedWebhook.sealed_form(body),
+    )
+    secrets += ["signs-with-4f1c9a77d2e0", body.decode()]
     # An API token that works, one that is refused, and one that waits for its address.
     token = heartland.token()
     browser, base = begin(install(), "api_key")
@@ -466,7 +480,7 @@ def everything(heartland, owner, account) -> list[str]:
     # An endpoint's secret, and the one before it.
     hook, secret = endpoints.create(owner.principal, url="https://app.northwind.example/hook")
     secrets += [secret, endpoints.rotate_secret(owner.principal, hook)]
-    assert len(set(secrets)) == len(secrets) == 19
+    assert len(set(secrets)) == len(secrets) == 21
     assert all(len(secret) > 15 for secret in secrets)
     return secrets
 
@@ -513,6 +527,8 @@ def test_every_sealed_column_was_filled_and_is_sealed(everything):
         "Revocation.grant": 1,
         "Setup.values": 1,
         "Setup.token": 1,
+        "HookAddress.secret": 1,
+        "ReceivedWebhook.body": 1,
         "AuthorizationRequest.verifier": 1,
         "WebhookEndpoint.secret": 1,
         "WebhookEndpoint.previous_secret": 1,

@@ -17,6 +17,7 @@ from django.core import mail
 from django.db import connection
 from django.test import Client
 from django.urls import URLPattern, get_resolver, reverse
+from django.utils import timezone
 
 from connectors import registry
 from connectors.manifest.auth_methods import AuthorizationCode as AuthMethod
@@ -28,6 +29,7 @@ from installations.models import (
     AuthorizationRequest,
     Installation,
     Notice,
+    ReceivedWebhook,
     SetupLink,
     Status,
     WebhookDelivery,
@@ -43,7 +45,7 @@ pytestmark = pytest.mark.django_db
 
 # Pages are alike for every connector, and a crawl looks at all of them: these have each way to authenticate
 # that the canaries walk, one without any HTTP and one with many.
-CONNECTORS = ("heartland-retail", "github", "postgresql")
+CONNECTORS = ("heartland-retail", "github", "postgresql", "stripe")
 HOST = "http://console.test"
 SETTINGS = "/connectors/library/heartland-retail/settings/"
 
@@ -241,6 +243,27 @@ def world(provider, owner, account) -> World:
     connected = Installation.objects.get(name="with a key")
     owner.client.post(f"/installations/{connected.pk}/test/")
     owner.client.post(f"/installations/{connected.pk}/reauthorise/")
+    # Addresses for webhooks: one with a secret of ours, one with an entered one; something came to each.
+    for slug in ("github", "stripe"):
+        row = Installation.objects.create(
+            partner=owner.partner, account=account, connector=slug, status=Status.CONNECTED, name="hooked"
+        )
+        base = f"/installations/{row.pk}/webhooks/"
+        shown = owner.client.post(f"{base}address/").content.decode()
+        address = re.search(rf"{HOST}/hooks/([^/]+)/", shown).group(1)
+        made.new(f"hook address of {slug}", address)
+        if slug == "github":
+            made.new("hook secret of ours", re.search(r'id="hook-secret">([^<]+)<', shown).group(1))
+        else:
+            secret = made.new("hook secret entered", canary_with_everything())
+            assert owner.client.post(f"{base}secret/", {"secret": secret}).status_code == 302
+        ReceivedWebhook.objects.create(
+            partner=owner.partner,
+            installation=row,
+            received_at=timezone.now(),
+            size=2,
+            body={"text": "{}"},
+        )
     # A link that is mailed, whose address is shown once.
     shown = owner.client.post(f"/installations/{connected.pk}/links/", {"email": "m@harbor.example"})
     made.new("mailed link", re.search(rf"{HOST}/s/([^/]+)/", shown.content.decode()).group(1))
@@ -366,6 +389,7 @@ def test_no_address_of_the_product_shows_a_secret_to_anybody(world, owner, stran
         "account_id": list(Installation.objects.values_list("account_id", flat=True).distinct()),
         "installation_id": list(Installation.objects.values_list("pk", flat=True)),
         "link_id": links,
+        "received_id": list(ReceivedWebhook.objects.values_list("pk", flat=True)),
         "notice_id": [
             Notice.objects.create(partner=owner.partner, kind="digest", subject="One needs you").pk
         ],

@@ -28,8 +28,10 @@ from installations.models import (
     Credential,
     CredentialVersion,
     DigestItem,
+    HookAddress,
     Installation,
     Notice,
+    ReceivedWebhook,
     Revocation,
     Setup,
     SetupLink,
@@ -129,6 +131,10 @@ def make_rows(count: int, staff_user: User, name: str = "Alder Works") -> None:
         )
         WebhookDelivery.objects.create(partner=partner, message=message, endpoint=hook, created_at=now)
         DigestItem.objects.create(partner=partner, about=f"attention:{row.pk}")
+        HookAddress.issue(row, by="somebody@alder.example", secret=SECRET)
+        ReceivedWebhook.objects.create(
+            partner=partner, installation=row, received_at=now, size=6, body={"text": SECRET}
+        )
         Tally.objects.create(partner=partner, about=f"installation:{row.pk}", day=now.date(), worked=1)
         Job.objects.create(partner=partner, kind="check", subject_id=row.pk, due_at=now)
         Event.objects.record(

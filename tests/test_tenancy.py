@@ -31,8 +31,10 @@ from installations.connecting import begin
 from installations.models import (
     AuthorizationRequest,
     CredentialVersion,
+    HookAddress,
     Installation,
     Notice,
+    ReceivedWebhook,
     SetupLink,
     Status,
     WebhookDelivery,
@@ -80,6 +82,10 @@ class Side:
     delivery: WebhookDelivery
     # Nothing but another installation of the same partner.
     other: "Side | None" = None
+    # An installation to which its provider sends webhooks, one that came, and the token of its address.
+    hooked: Installation | None = None
+    received: ReceivedWebhook | None = None
+    hook_token: str = ""
 
     @property
     def partner(self) -> Partner:
@@ -89,6 +95,8 @@ class Side:
         rows = [self.partner, self.account, self.installation, self.link, self.custom, self.notice]
         rows += [self.endpoint, self.delivery]
         found = [row.pk.hex for row in rows]
+        if self.received:
+            found += [self.hooked.pk.hex, self.received.pk.hex]
         return found + (self.other.ids() if self.other else [])
 
 
@@ -119,6 +127,22 @@ def of_installation(**more: str) -> Entry:
         "members",
         lambda side: {"installation_id": side.installation.pk, **more},
         lambda side: {"installation_id": uuid.uuid4(), **more},
+    )
+
+
+def of_hooked() -> Entry:
+    return Entry(
+        "members",
+        lambda side: {"installation_id": side.hooked.pk},
+        lambda side: {"installation_id": uuid.uuid4()},
+    )
+
+
+def of_received() -> Entry:
+    return Entry(
+        "members",
+        lambda side: {"installation_id": side.hooked.pk, "received_id": side.received.pk},
+        lambda side: {"installation_id": uuid.uuid4(), "received_id": uuid.uuid4()},
     )
 
 
@@ -229,6 +253,12 @@ ROUTES = {
         lambda side: {"installation_id": side.installation.pk, "link_id": side.link.pk},
         lambda side: {"installation_id": uuid.uuid4(), "link_id": uuid.uuid4()},
     ),
+    "installation-webhooks": of_hooked(),
+    "installation-webhook-address": of_hooked(),
+    "installation-webhook-secret": of_hooked(),
+    "installation-webhook": of_received(),
+    "installation-webhook-forward": of_received(),
+    "hook": Entry("anybody", lambda side: {"token": side.hook_token}),
     "installation-setup-start": of_installation(),
     "installation-switch": of_installation(),
     "installation-problem": Entry(
@@ -327,6 +357,29 @@ def make_side(member: Person, animal: str, slug: str = SLUG) -> Side:
     )
 
 
+def make_hooked(side: Side, animal: str) -> None:
+    partner = side.partner
+    side.hooked = Installation.objects.create(
+        partner=partner,
+        account=side.account,
+        connector="stripe",
+        status=Status.CONNECTED,
+        auth_method="api_key",
+        name=f"{animal} payments",
+    )
+    url = HookAddress.issue(side.hooked, by=side.member.user.email, secret=f"{animal} signs with it")
+    side.hook_token = url.split("/")[-2]
+    side.received = ReceivedWebhook.objects.create(
+        partner=partner,
+        installation=side.hooked,
+        received_at=timezone.now(),
+        event_type=f"{animal.lower()}.created",
+        delivery_id=f"evt_{animal.lower()}",
+        size=2,
+        body={"text": "{}"},
+    )
+
+
 def make_custom(member: Person, slug: str) -> CustomConnector:
     """A connector of the partner's own, live, with a draft that differs."""
     manifest, guide = begin_texts(f"{member.partner.name.split()[0].lower()}-{slug}")
@@ -374,6 +427,8 @@ def world(owner, colleague, stranger, staff) -> World:
     northwind = make_side(owner, "Quagga")
     northwind.other = make_side(owner, "Quagga", OTHER_SLUG)
     contoso = make_side(stranger, "Zebra")
+    make_hooked(northwind, "Quagga")
+    make_hooked(contoso, "Zebra")
     for side in (northwind, contoso):
         begin(side.installation, side.member.principal)
         pk = ConnectorSettings.registration_id(side.partner.pk, SLUG)
@@ -508,7 +563,9 @@ def test_a_colleague_can_and_a_link_opens_its_own_installation(world, name):
             answer = ask(found.insider(world.northwind, world.colleague), method, path)
         # Two say how the server fares, the one by its status, the other to a token of its own.
         assert answer.status_code < 500 or name == "readyz", (method, name)
-        assert answer.status_code not in (401, 403, 404) or name == "metrics", (method, name)
+        # Neither of the two knows people: a token of its own is asked for, or a signature.
+        asks_others = name == "metrics" or (name == "hook" and answer.status_code == 401)
+        assert answer.status_code not in (401, 403, 404) or asks_others, (method, name)
         assert not answer.get("Location", "").startswith("/sign-in/?next="), (method, name)
         worked += answer.status_code != 405
         if answer.status_code == 405:
@@ -669,6 +726,10 @@ def revoke(installation: Installation, link_id: uuid.UUID) -> str:
     return reverse("installation-link-revoke", args=[installation.pk, link_id])
 
 
+def received(installation: Installation, received_id: uuid.UUID) -> str:
+    return reverse("installation-webhook", args=[installation.pk, received_id])
+
+
 MIXED: dict[str, Mixed] = {
     "the stranger's installation with Northwind's link": lambda world: (
         world.contoso.member.client,
@@ -692,6 +753,26 @@ MIXED: dict[str, Mixed] = {
             args=[world.northwind.installation.pk, world.northwind.other.reference],
         ),
         reverse("installation-problem", args=[world.northwind.installation.pk, "NNNNNNNN"]),
+    ),
+    "the stranger's installation with Northwind's webhook": lambda world: (
+        world.contoso.member.client,
+        received(world.contoso.hooked, world.northwind.received.pk),
+        received(world.contoso.hooked, uuid.uuid4()),
+    ),
+    "an installation with the webhook of another one": lambda world: (
+        world.colleague,
+        received(world.northwind.installation, world.northwind.received.pk),
+        received(world.northwind.installation, uuid.uuid4()),
+    ),
+    "the id of an installation in place of its address's token": lambda world: (
+        world.contoso.member.client,
+        reverse("hook", args=[str(world.northwind.hooked.pk)]),
+        reverse("hook", args=[str(uuid.uuid4())]),
+    ),
+    "the digest of an address's token in place of the token": lambda world: (
+        world.contoso.member.client,
+        reverse("hook", args=[HookAddress.objects.get(installation=world.northwind.hooked).token_digest]),
+        reverse("hook", args=["0" * 64]),
     ),
     "a link with the problem of another partner": lambda world: (
         world.contoso.customer,
