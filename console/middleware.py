@@ -57,7 +57,7 @@ class RequestLog:
         return response
 
     def _caller(self, request):
-        """An API key's beginning, or a user's id; only if somebody has asked: it must not need the database."""
+        """An API key's beginning, or a user's id; only if somebody has asked: it needs no database."""
         if key := getattr(request, "api_key", None):
             return key.beginning
         return getattr(getattr(request, "_cached_user", None), "pk", None) or "-"
