@@ -32,8 +32,8 @@ class ApiKeyForm(forms.ModelForm):
         required=False,
         max_length=50 * 50,
         widget=forms.Textarea({"rows": 3, "spellcheck": "false"}),
-        help_text="Addresses or networks such as 203.0.113.7 or 203.0.113.0/24, one on each line. Empty: from "
-        "anywhere.",
+        help_text="Addresses or networks such as 203.0.113.7 or 203.0.113.0/24, one on each line. "
+        "Empty: from anywhere.",
     )
 
     class Meta:
@@ -60,8 +60,8 @@ class NewApiKeyForm(ApiKeyForm):
         ],
         initial=ApiKey.Environment.LIVE,
         widget=forms.RadioSelect,
-        help_text="A test key sees and makes try-outs alone, which no customer is told of. It cannot be changed "
-        "afterwards.",
+        help_text="A test key sees and makes try-outs alone, which no customer is told of. "
+        "This cannot be changed afterwards.",
     )
     account = forms.CharField(
         label="For one account only",

@@ -91,9 +91,7 @@ def rotate(request: HttpRequest, key_id: UUID) -> HttpResponse:
             return redirect("api-key", row.pk)
         said = f"The API key {row.name} was rotated"
         hours = int(form.cleaned_data["overlap"].total_seconds() // 3600)
-        Event.objects.record(
-            "api_key.rotated", request.principal, said, subject=row, overlap_hours=hours
-        )
+        Event.objects.record("api_key.rotated", request.principal, said, subject=row, overlap_hours=hours)
         row.refresh_from_db()
         return _shown_once(request, row, written, title=f"{row.name} has a new text")
     context = {"key": row, "form": form}

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from connectors.models import ConnectorSettings, CustomConnector, Publication
-from console.models import Account, Event, Membership, User
+from console.models import Account, ApiKey, Event, Membership, User
 from installations.models import Alert, Installation, Notice, SetupLink, Status, Tally
 from tests import test_tenancy
 from tests.test_tenancy import NAMES, Side, address, ask, entry, undone
@@ -100,6 +100,17 @@ def grow(side: Side, by: int) -> None:
         Publication(partner=partner, custom=side.custom, release_id=side.custom.live_id, published_by="x")
         for _ in range(by)
     )
+    ApiKey.objects.bulk_create(
+        ApiKey(
+            partner=partner,
+            name="pine",
+            prefix=uuid.uuid4().hex[:12],
+            scopes=["read"],
+            account=account,
+            created_by="x",
+        )
+        for account in accounts
+    )
     users = User.objects.bulk_create(
         User(email=f"{uuid.uuid4()}@northwind.example", password="!") for _ in range(by)
     )
@@ -154,6 +165,7 @@ QUERIES = {
     ],
     "notices": ["?kind=digest", "?kind=failed", "?page=2"],
     "alerts": ["?page=2"],
+    "api-keys": ["?page=2"],
     "installations-export": ["?state=connected", "?q=pine"],
     "installation-add": ["?q=pine", "?connector=heartland-retail"],
     "library": ["?q=retail", "?configured=empty"],
