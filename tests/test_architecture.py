@@ -68,7 +68,9 @@ def stray_rows(tree: ast.AST) -> Iterator[str]:
             )
             if node.attr == "objects" and not asks:
                 yield f"line {node.lineno}: {ast.unparse(following)}"
-            if node.attr in ("_default_manager", "_base_manager", "raw") or node.attr.endswith("_set"):
+            # What pydantic calls the members that were sent leads to no rows.
+            related = node.attr.endswith("_set") and node.attr != "model_fields_set"
+            if node.attr in ("_default_manager", "_base_manager", "raw") or related:
                 yield f"line {node.lineno}: {ast.unparse(node)}"
         if isinstance(node, ast.Constant) and node.value in ("objects", "_default_manager"):
             yield f"line {node.lineno}: the name {node.value!r} as a text"
