@@ -118,6 +118,11 @@ class ApiKey(PartnerOwned):
             return "revoked"
         return "expired" if self.expires_at and self.expires_at <= timezone.now() else "active"
 
+    @property
+    def overlaps_until(self) -> datetime | None:
+        """Until when the secret before this one counts, where it still does."""
+        return self.previous_until if self.previous_until and self.previous_until > timezone.now() else None
+
     def issue(self) -> str:
         """Give it a secret and return the written key, which nobody knows afterwards. Saves nothing."""
         self.prefix = self.prefix or _letters(_PREFIX)
