@@ -1,6 +1,7 @@
 """What stands in every line of the log: the request or the job that it belongs to, and its partner."""
 
 import logging
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,20 @@ class Context(logging.Filter):
         said = {name: str(value) for name, value in facts.items() if value is not None}
         record.context = "".join(f" {name}={value}" for name, value in said.items())
         record.about = said
+        return True
+
+
+class Unquoted(logging.Filter):
+    """For gunicorn's own log: of a request that it could not read or answer it quotes what it has read.
+
+    That may be a setup link, or a header with its value. From where it came is kept.
+    """
+
+    def filter(self, record):
+        if found := re.match(
+            r"Invalid request from ip=\S*?(?=: )|Error handling request", record.getMessage()
+        ):
+            record.msg, record.args = found[0], ()
         return True
 
 

@@ -174,6 +174,13 @@ API_PROBLEMS = {
         PARTNER,
         status=503,
     ),
+    "too_many_credentials": Problem(
+        "Too many different credentials",
+        "This key has fetched the credentials of as many installations as it may in a minute. The company's "
+        "people are told; they can raise the limit on the key's page.",
+        PARTNER,
+        status=429,
+    ),
     "api_down": Problem(
         "Something broke on our side",
         "Nothing that was asked for is known to be done. Try again; where that does not help, tell whoever "
