@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.http import HttpResponseBase
 
+from console.crypto import CannotOpen
 from console.problems import ProblemError, problem_json
 from console.tenancy import Principal
 from installations.proxying import asked, calling, found
@@ -14,25 +15,29 @@ log = logging.getLogger("installations.proxy")
 
 
 def pass_on(request, principal: Principal, installation_id: UUID, path: str) -> HttpResponseBase:
-    """The provider's answer to what the caller asks, or the problem as JSON.
+    """The provider's answer to what the caller asks, which then says `Via`, or the problem as JSON.
 
     `path` is what the route found behind `/proxy/`. Nothing may have read the request's body before.
     """
+    # The line that the log has of every request says it.
+    request.installation_id = installation_id
+    names = {}
     try:
         wanted = asked.read(request, path)
         row = found.find(principal, installation_id)
+        names = {"connector": row.definition.name}
         room = calling.Room(installation_id)
         try:
-            response = answered(request, calling.call(row, wanted), room)
+            return answered(request, calling.call(row, wanted), room)
         except BaseException:
             room.leave()
             raise
     except asked.CallerGone:
         # Nobody hears it; the provider got no whole request.
-        return problem_json(
-            request, ProblemError("proxy_request_refused", words="the body ends before its end")
-        )
+        problem = ProblemError("proxy_request_refused", words="the body ends before its end")
+    except CannotOpen as error:
+        log.error("%s", error)
+        problem = ProblemError("stored_value_unreadable")
     except ProblemError as error:
-        return problem_json(request, error)
-    log.info("%s %s -> %s installation=%s", request.method, row.connector, response.status_code, row.id)
-    return response
+        problem = error
+    return problem_json(request, problem, **names)
