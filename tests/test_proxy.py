@@ -289,6 +289,8 @@ def test_no_header_of_the_caller_says_where_to_or_as_whom(headers, provider, str
         assert EVIL not in sent.everything
         assert (sent.headers["host"], sent.headers["authorization"]) == ("api.stripe.com", f"Bearer {KEY}")
     assert bool(provider.requests) == (found.status_code == 200)
+    if "\n" in str(headers.get("X-Note", "")):
+        assert problem(found) == "proxy_request_refused"
 
 
 @pytest.mark.parametrize(
