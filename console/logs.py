@@ -29,9 +29,12 @@ class Context(logging.Filter):
     def filter(self, record):
         facts = dict(_about.get())
         # Who asks is found out in the course of the request.
-        principal = getattr(facts.pop("request", None), "principal", None)
+        request = facts.pop("request", None)
+        principal = getattr(request, "principal", None)
         if principal is not None:
             facts["partner"] = principal.partner_id
+        # Of a call that was passed on.
+        facts["installation"] = getattr(request, "installation_id", None)
         said = {name: str(value) for name, value in facts.items() if value is not None}
         record.context = "".join(f" {name}={value}" for name, value in said.items())
         record.about = said
