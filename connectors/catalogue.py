@@ -38,7 +38,9 @@ def is_custom(slug: str) -> bool:
 
 
 def draft(partner_id: UUID, slug: str) -> Connector | None:
-    """What a try-out is made with."""
+    """What a try-out is made with: of a connector of the library, what everybody has."""
+    if not is_custom(slug):
+        return registry.get(slug)
     row = CustomConnector.objects.filter(partner_id=partner_id, slug=slug).first()
     return row.draft if row else None
 

@@ -9,7 +9,18 @@ from django.contrib.auth.forms import AdminUserCreationForm
 from django.db import transaction
 
 from console import backlog, jobs, queue
-from console.models import Account, Event, Job, KeyCanary, Membership, Partner, Pause, User
+from console.models import (
+    Account,
+    ApiCall,
+    ApiKey,
+    Event,
+    Job,
+    KeyCanary,
+    Membership,
+    Partner,
+    Pause,
+    User,
+)
 from console.templatetags.times import moment_text
 from console.tenancy import Principal
 
@@ -159,6 +170,45 @@ class Accounts(admin.ModelAdmin):
     def get_readonly_fields(self, request, obj=None):
         # Its installations would stay behind with the other partner.
         return ["partner"] if obj else []
+
+
+@admin.register(ApiKey)
+class ApiKeys(ReadOnly):
+    list_display = ["name", "beginning", "partner", "environment", "state", "last_used_at", "expires_at"]
+    list_select_related = ["partner"]
+    list_filter = [
+        "environment",
+        ("revoked_at", admin.EmptyFieldListFilter),
+        ("partner", admin.RelatedOnlyFieldListFilter),
+    ]
+    search_fields = ["name", "prefix", "partner__name", "id"]
+    exclude = ["digest", "previous_digest"]
+    show_full_result_count = False
+    actions = ["revoke"]
+
+    def has_revoke_permission(self, request) -> bool:
+        return request.user.has_perm("console.change_apikey")
+
+    @admin.action(description="Revoke the selected API keys", permissions=["revoke"])
+    def revoke(self, request, keys):
+        revoked = [key for key in keys if key.revoke()]
+        for key in revoked:
+            by = staff(request, key.partner_id)
+            Event.objects.record("api_key.revoked", by, f"The API key {key.name} was revoked", subject=key)
+            self.log_change(request, key, "Revoked.")
+        messages.success(request, f"{len(revoked)} keys open nothing any more.")
+
+
+@admin.register(ApiCall)
+class ApiCalls(ReadOnly):
+    """Calls that may be repeated; what was answered is sealed and not shown."""
+
+    list_display = ["created_at", "api_key", "partner", "held_until"]
+    list_select_related = ["api_key", "partner"]
+    list_filter = [("partner", admin.RelatedOnlyFieldListFilter)]
+    search_fields = ["api_key__prefix", "partner__name"]
+    exclude = ["answer", "key_digest", "request_digest"]
+    show_full_result_count = False
 
 
 @admin.register(Event)

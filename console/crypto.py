@@ -109,3 +109,8 @@ def unseal(sealed: bytes, context: Context) -> Any:
 def digest(token: str) -> str:
     """SHA-256 of a token of at least 128 random bits, which needs no salt; 64 hex characters."""
     return sha256(token.encode()).hexdigest()
+
+
+def digest_of(content: bytes) -> str:
+    """SHA-256 of what somebody sent; 64 hex characters."""
+    return sha256(content).hexdigest()

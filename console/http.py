@@ -82,6 +82,11 @@ def browser_url(url: str) -> str:
     return stand_in(url) or url
 
 
+def give(seconds: float) -> None:
+    """Let whatever this thread connects to next have so long for it."""
+    _now.at, _now.wire = time.monotonic() + seconds, 0
+
+
 def _remaining() -> float:
     remaining = _now.at - time.monotonic()
     if remaining <= 0:
@@ -120,7 +125,7 @@ class _DeadlineResponse(http.client.HTTPResponse):
         super().__init__(_DeadlineSocket(sock), *args, **kwargs)
 
 
-class _Checked:
+class Checked:
     """Resolve once, check every answer, connect to one that was checked (no second look-up)."""
 
     response_class = _DeadlineResponse
@@ -142,9 +147,13 @@ class _Checked:
         for address in addresses:
             try:
                 seconds = min(CONNECT_SECONDS, _remaining())
-                return socket.create_connection((address, self.port), timeout=seconds)
+                found = socket.create_connection((address, self.port), timeout=seconds)
             except OSError as error:
                 failure = error
+            else:
+                # A body follows its head at once, and not when the other side has said that it got the head.
+                found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                return found
         raise failure
 
 
@@ -169,20 +178,20 @@ def _stand_in_targets() -> set[tuple[str, int]]:
     return {(parts.hostname, parts.port) for parts in map(urlsplit, settings.STAND_IN_ORIGINS.values())}
 
 
-class _CheckedHTTP(_Checked, HTTPConnection):
+class CheckedHTTP(Checked, HTTPConnection):
     pass
 
 
-class _CheckedHTTPS(_Checked, HTTPSConnection):
+class CheckedHTTPS(Checked, HTTPSConnection):
     pass
 
 
 class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _CheckedHTTP
+    ConnectionCls = CheckedHTTP
 
 
 class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _CheckedHTTPS
+    ConnectionCls = CheckedHTTPS
 
 
 class _Adapter(HTTPAdapter):

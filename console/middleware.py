@@ -32,7 +32,7 @@ class RequestLog:
         request.reference = "".join(secrets.choice("ABCDEFGHJKMNPQRSTUVWXYZ23456789") for _ in range(8))
         with logs.about(ref=request.reference, request=request), spans.span("request", "SERVER") as span:
             response = self._answer(request, span)
-        response["X-Request-Id"] = request.reference
+        response.headers.setdefault("X-Request-Id", request.reference)
         return response
 
     def _answer(self, request, span):
@@ -45,8 +45,7 @@ class RequestLog:
             "route": f"/{match.route}" if match else "(no route)",
             "status": response.status_code,
             "ms": round(seconds * 1000),
-            # Only if a page has asked who it is: this line must not need the database.
-            "user": getattr(getattr(request, "_cached_user", None), "pk", None) or "-",
+            "user": self._caller(request),
         }
         span.name(
             f"{metrics.known(request.method)} {facts['route']}",
@@ -56,6 +55,12 @@ class RequestLog:
         metrics.request(facts["method"], facts["route"], facts["status"], seconds)
         log.info("%(method)s %(route)s %(status)s %(ms)sms user=%(user)s", facts, extra=facts)
         return response
+
+    def _caller(self, request):
+        """An API key, or a user if the page has asked who it is: this must not need the database."""
+        if key := getattr(request, "api_key", None):
+            return key.beginning
+        return getattr(getattr(request, "_cached_user", None), "pk", None) or "-"
 
 
 class OneAddress:

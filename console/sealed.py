@@ -71,6 +71,11 @@ class SealedField(models.BinaryField):
             instance._meta.db_table, self.column, str(instance.partner_id), str(instance.pk)
         )
 
+    def open(self, sealed: Sealed, *, partner_id, pk) -> Any:
+        """The value of a row that was read as plain columns. Raises crypto.CannotOpen."""
+        place = crypto.Context(self.model._meta.db_table, self.column, str(partner_id), str(pk))
+        return crypto.unseal(sealed, place)
+
     def contribute_to_class(self, cls, name, **kwargs):
         super().contribute_to_class(cls, name, **kwargs)
         setattr(cls, self.attname, _Opening(self))

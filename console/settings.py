@@ -57,6 +57,7 @@ MIDDLEWARE = [
     "console.middleware.RequestLog",
     "console.middleware.OneAddress",
     "django.middleware.security.SecurityMiddleware",
+    "console.api_requests.ApiRequests",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -207,7 +208,14 @@ STAND_IN_ORIGINS = env.dict("STAND_IN_ORIGINS", default={})
 if STAND_IN_ORIGINS and not DEVELOPMENT:
     raise SystemExit("STAND_IN_ORIGINS needs DEVELOPMENT=1: stand-ins have no place in production.")
 
+# Calls passed on to providers at once by each process: in all, and for one installation. Less than the
+# threads of a process, so that slow providers leave some for pages.
+PROXY_AT_ONCE = env.int("PROXY_AT_ONCE", default=12)
+PROXY_AT_ONCE_TO_ONE = env.int("PROXY_AT_ONCE_TO_ONE", default=8)
+
 SETUP_LINK_DAYS = 7
+# Of one API key; beyond them 429.
+API_CALLS_PER_MINUTE = env.int("API_CALLS_PER_MINUTE", default=6000)
 AUTHORIZATION_MINUTES = 10
 
 DEFAULT_EXCEPTION_REPORTER_FILTER = "console.logs.Discreet"

@@ -1,11 +1,11 @@
 """Who asks, and what belongs to them.
 
-A console user and a setup link both become a Principal. Views may write
+A console user, an API key and a setup link all become a Principal. Views may write
 `.objects.visible_to(principal)` and nothing else after `.objects`; a test reads that from the
 syntax tree.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from uuid import UUID
 
@@ -20,7 +20,8 @@ from console.problems import ProblemError
 class Principal:
     """Somebody acting for one partner.
 
-    A setup link's principal is confined to one installation and sees nothing else of the partner.
+    A setup link's principal is confined to one installation and sees nothing else of the partner. That of
+    an API key sees either try-outs or the rest, and perhaps one account alone.
     """
 
     partner_id: UUID
@@ -28,6 +29,13 @@ class Principal:
     user_id: int | None = None
     setup_link_id: UUID | None = None
     installation_id: UUID | None = None
+    api_key_id: UUID | None = None
+    account_id: UUID | None = None
+    is_test: bool = False
+
+    def of_all_accounts(self) -> "Principal":
+        """For rows that know no account, once it is known that what they are about is the caller's."""
+        return replace(self, account_id=None)
 
     @property
     def is_customer(self) -> bool:
@@ -37,10 +45,22 @@ class Principal:
 class TenantQuerySet(models.QuerySet):
     def visible_to(self, principal: Principal) -> "TenantQuerySet":
         rows = self.filter(partner_id=principal.partner_id)
+        if principal.api_key_id:
+            return rows.reached_by(principal)
         if not principal.is_customer:
             return rows
         path = self.model.installation_path
         return rows.filter(**{path: principal.installation_id}) if path else rows.none()
+
+    def reached_by(self, principal: Principal) -> "TenantQuerySet":
+        """Of a partner's rows those that an API key may reach."""
+        rows = self
+        if path := self.model.tryout_path:
+            rows = rows.filter(**{path: principal.is_test})
+        if principal.account_id is None:
+            return rows
+        path = self.model.account_path
+        return rows.filter(**{path: principal.account_id}) if path else rows.none()
 
 
 class PartnerOwned(models.Model):
@@ -48,6 +68,10 @@ class PartnerOwned(models.Model):
 
     # How a row leads to its installation; None hides the table from setup links altogether.
     installation_path: str | None = None
+    # How it leads to its account; None hides the table from API keys that are confined to one.
+    account_path: str | None = None
+    # How it leads to whether it is about a try-out, where it is about an installation.
+    tryout_path: str | None = None
 
     partner = models.ForeignKey("console.Partner", models.CASCADE)
 

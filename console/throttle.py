@@ -2,8 +2,9 @@
 
 import logging
 import time
+from collections.abc import Callable
 
-from django.core.cache import cache, caches
+from django.core.cache import BaseCache, cache, caches
 
 from console.crypto import digest
 from console.problems import ProblemError
@@ -13,14 +14,31 @@ log = logging.getLogger("console.throttle")
 
 def spend(name: str, *, per_minute: int) -> None:
     """Count one more try under this name. Raises ProblemError "too_many_tries" beyond the limit."""
-    key = _key(name)
+    if count(name) > per_minute:
+        raise ProblemError("too_many_tries")
+
+
+def count(name: str) -> int:
+    """Count one more under this name, and say how many that makes in this minute."""
+    return _asked(lambda counts: _counted(counts, _key(name)))
+
+
+def is_spent(name: str, *, per_minute: int) -> bool:
+    """Whether a further try would be beyond the limit. Counts nothing."""
+    return _asked(lambda counts: counts.get(_key(name), 0)) >= per_minute
+
+
+def seconds_left() -> int:
+    """Until a new minute begins, and all counts with it."""
+    return 60 - int(time.time() % 60)
+
+
+def _asked(question: Callable[[BaseCache], int]) -> int:
     try:
-        tries = _counted(cache, key)
+        return question(cache)
     except Exception as error:  # a shared cache that is down lets nobody guess freely, and shuts nobody out
         log.error("the cache does not answer: %s", type(error).__name__)
-        tries = _counted(caches["own"], key)
-    if tries > per_minute:
-        raise ProblemError("too_many_tries")
+        return question(caches["own"])
 
 
 def _counted(counts, key: str) -> int:

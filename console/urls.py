@@ -2,7 +2,9 @@ from django.contrib import admin
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
-from console import operations, views
+from console import api_pages, keys_pages, operations, views
+from console.api import api
+from installations.api.proxy import proxy
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -18,7 +20,17 @@ urlpatterns = [
     path("accounts/<uuid:account_id>/edit/", views.account_edit, name="account-edit"),
     path("accounts/<uuid:account_id>/delete/", views.account_delete, name="account-delete"),
     path("company/", views.company, name="company"),
+    path("company/api-keys/", keys_pages.api_keys, name="api-keys"),
+    path("company/api-keys/add/", keys_pages.add, name="api-key-add"),
+    path("company/api-keys/<uuid:key_id>/", keys_pages.api_key, name="api-key"),
+    path("company/api-keys/<uuid:key_id>/rotate/", keys_pages.rotate, name="api-key-rotate"),
+    path("company/api-keys/<uuid:key_id>/revoke/", keys_pages.revoke, name="api-key-revoke"),
+    path("api/reference/", api_pages.reference, name="api-reference"),
+    path("api/problems/", api_pages.problems, name="api-problems"),
     path("e-mail-settings/", views.preferences, name="preferences"),
+    path("api/v1/installations/<uuid:installation_id>/proxy/", proxy, name="proxy"),
+    path("api/v1/installations/<uuid:installation_id>/proxy/<path:rest>", proxy, name="proxy"),
+    path("api/v1/", api.urls),
     path("", include("connectors.urls")),
     path("", include("installations.urls")),
     # One way to sign in, with one limit on tries.

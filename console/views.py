@@ -42,17 +42,19 @@ def navigation(request: HttpRequest) -> dict:
                 ("Webhooks", reverse("webhooks")),
             ],
         ),
+        ("Developers", [("API keys", reverse("api-keys")), ("API reference", reverse("api-reference"))]),
     ]
+    here = [
+        url
+        for _, entries in groups
+        for _, url in entries
+        if path.startswith((url, url.replace("library/", "add/")))
+    ]
+    # The keys' pages lie below the company's.
+    marked = max(here, key=len, default="")
     return {
         "navigation": [
-            (
-                group,
-                [
-                    (title, url, path.startswith((url, url.replace("library/", "add/"))))
-                    for title, url in entries
-                ],
-            )
-            for group, entries in groups
+            (group, [(title, url, url == marked) for title, url in entries]) for group, entries in groups
         ],
         "partner": getattr(request, "partner", None),
         "development": settings.DEVELOPMENT,

@@ -7,8 +7,8 @@ renewal fails, the token it would have replaced is handed out as long as it live
 
 import time
 from concurrent.futures import Future
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from threading import Lock
 from uuid import UUID
 
@@ -33,11 +33,15 @@ ENDED = {"grant_ended", "renewal_lost", "client_changed"}
 
 @dataclass(frozen=True)
 class Usable:
-    """A token that may be used now, and the version that it is."""
+    """A token that may be used now, and the version that it is.
+
+    `problem` says why it was not renewed although that was due.
+    """
 
     token: Token
     version: CredentialVersion
     installation: Installation
+    problem: str = ""
 
 
 def usable(installation_id: UUID, *, rejected: UUID | None = None, ahead: bool = False) -> Usable:
@@ -115,11 +119,14 @@ def _is_due(row: Credential, rejected: UUID | None, ahead: bool) -> bool:
     version = row.current
     if rejected == version.pk:
         return True
-    if version.expires_at is None:
-        return False
-    lifetime = version.expires_at - version.created_at
-    margin = standing.lead(lifetime) * 1.1 if ahead else min(MARGIN, lifetime / 10)
-    return version.expires_at - row.clock <= margin
+    if version.expires_at is None or not ahead:
+        return ends_soon(version.created_at, version.expires_at, row.clock)
+    return version.expires_at - row.clock <= standing.lead(version.expires_at - version.created_at) * 1.1
+
+
+def ends_soon(created_at: datetime, expires_at: datetime | None, now: datetime) -> bool:
+    """Whether a token of these times is not handed out any more, if it can be renewed."""
+    return expires_at is not None and expires_at - now <= min(MARGIN, (expires_at - created_at) / 10)
 
 
 def _is_alive(row: Credential) -> bool:
@@ -146,7 +153,7 @@ def _while_it_lives(row: Credential, problem: ProblemError) -> Usable:
     """The token as it is, if it has not run out; what the provider makes of it is for the caller to see."""
     _refuse(row)
     if _is_alive(row):
-        return _of(row)
+        return replace(_of(row), problem=problem.code)
     raise problem
 
 

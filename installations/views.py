@@ -5,14 +5,12 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from connectors import catalogue, releases
+from connectors import catalogue
 from connectors.models import ConnectorSettings
 from connectors.registry import Connector
 from console import throttle
@@ -20,11 +18,10 @@ from console.models import Account, Event
 from console.paging import LongPaginator, asked_for
 from console.problems import PROBLEMS, ProblemError, problem_page
 from console.tenancy import partner_member
-from installations import bulletin, connecting, ending, health, hook_pages, links, upgrading
+from installations import bulletin, ending, health, hook_pages, links, making, upgrading
 from installations.ending import name_of
 from installations.forms import InstallationForm, ReauthoriseForm, SetupLinkForm
 from installations.models import Installation, Revocation, SetupLink
-from installations.webhooks.outbox import announce
 
 PAGE_SIZE = 50
 
@@ -91,13 +88,7 @@ def add(request: HttpRequest) -> HttpResponse:
     new = Installation(partner=request.partner, account=account, connector=connector.slug)
     form = InstallationForm(request.POST if request.method == "POST" else None, instance=new)
     if request.method == "POST" and form.is_valid():
-        new.release_id = releases.keep(connector)
-        with transaction.atomic():
-            row = form.save()
-            Event.objects.record(
-                "installation.created", request.principal, f"{connector.name} was installed", subject=row
-            )
-            announce("installation.created", installation=row)
+        row = making.make(form, connector, request.principal)
         then = request.POST.get("then")
         if then == "link":
             return redirect("installation-link", row.pk)
@@ -132,10 +123,7 @@ def edit(request: HttpRequest, installation_id: UUID) -> HttpResponse:
     row = _installation(request, installation_id)
     form = InstallationForm(request.POST if request.method == "POST" else None, instance=row)
     if request.method == "POST" and form.is_valid():
-        row.save(update_fields=["name", "description"])
-        Event.objects.record(
-            "installation.edited", request.principal, "Name or description was changed", subject=row
-        )
+        making.edit(row, request.principal)
         messages.success(request, "Saved.")
         return redirect("installation", row.pk)
     context = {"installation": row, "connector": row.definition, "form": form}
@@ -204,10 +192,7 @@ def reauthorise(request: HttpRequest, installation_id: UUID) -> HttpResponse:
         raise ProblemError("installation_disabled")
     form = ReauthoriseForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
-        setup = connecting.begin(row, request.principal)
-        connecting.choose_method(setup, row.auth_method)
-        setup.reviewed_at, setup.switch_account = timezone.now(), form.cleaned_data["switch_account"]
-        setup.save(update_fields=["reviewed_at", "switch_account"])
+        making.ask_again(row, request.principal, switch_account=form.cleaned_data["switch_account"])
         if request.POST.get("then") == "link":
             return redirect("installation-link", row.pk)
         return redirect("installation-setup-start", row.pk)
@@ -223,8 +208,7 @@ def reauthorise(request: HttpRequest, installation_id: UUID) -> HttpResponse:
 def disable(request: HttpRequest, installation_id: UUID) -> HttpResponse:
     """It is not used any more until it is switched on again; what is stored is kept."""
     row = _installation(request, installation_id)
-    if row.set_disabled(True, by_support=False):
-        Event.objects.record("installation.disabled", request.principal, "It was switched off", subject=row)
+    if making.switch(row, request.principal, off=True):
         messages.success(request, "Switched off. Nothing uses it until you switch it on again.")
     return redirect("installation", row.pk)
 
@@ -233,8 +217,7 @@ def disable(request: HttpRequest, installation_id: UUID) -> HttpResponse:
 @partner_member
 def enable(request: HttpRequest, installation_id: UUID) -> HttpResponse:
     row = _installation(request, installation_id)
-    if row.set_disabled(False, by_support=False):
-        Event.objects.record("installation.enabled", request.principal, "It was switched on", subject=row)
+    if making.switch(row, request.principal, off=False):
         messages.success(request, "Switched on.")
     elif row.disabled_at:
         messages.error(request, "Support switched it off, and only support can switch it on again.")

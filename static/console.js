@@ -133,6 +133,70 @@
     });
   }
 
+  // <input data-filter=".thing">: hides those things, and the groups around them, that lack its words.
+  for (const field of all("[data-filter]")) {
+    field.addEventListener("input", () => {
+      const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
+      let shown = 0;
+      for (const thing of all(field.dataset.filter)) {
+        const text = thing.textContent.toLowerCase();
+        thing.hidden = !words.every((word) => text.includes(word));
+        shown += !thing.hidden;
+      }
+      for (const group of all(`section:has(${field.dataset.filter})`)) {
+        group.hidden = !group.querySelector(`${field.dataset.filter}:not([hidden])`);
+      }
+      document.querySelector("[data-filter-empty]").hidden = shown > 0;
+    });
+  }
+
+  // <form data-try>: calls the API with the key of the page, which is kept nowhere else.
+  const tryIt = async (form) => {
+    const parts = { path: [], query: [], header: [], body: [] };
+    for (const input of form.querySelectorAll("[data-in]")) if (input.value.trim()) parts[input.dataset.in].push(input);
+    let url = form.dataset.path;
+    for (const { dataset, value } of parts.path) url = url.replace(`{${dataset.name}}`, encodeURIComponent(value.trim()));
+    const query = new URLSearchParams(parts.query.map(({ dataset, value }) => [dataset.name, value.trim()]));
+    if (parts.query.length) url += `?${query}`;
+    const headers = Object.fromEntries(parts.header.map(({ dataset, value }) => [dataset.name, value.trim()]));
+    const key = document.querySelector("#try-key").value.trim();
+    const [body] = parts.body.map((input) => input.value);
+    if (body) headers["Content-Type"] = "application/json";
+    const say = (name, text) => (form.querySelector(`[data-tried-${name}]`).textContent = text);
+    const started = performance.now();
+    try {
+      if (key) headers.Authorization = `Bearer ${key}`;
+      const response = await fetch(url, { method: form.dataset.method, headers, body, credentials: "omit", cache: "no-store" });
+      const text = await response.text();
+      say("status", `${response.status} ${response.statusText}`);
+      say("time", `${Math.round(performance.now() - started)} ms`);
+      say("headers", [...response.headers].map(([name, value]) => `${name}: ${value}`).join("\n"));
+      let shown = text;
+      try {
+        shown = JSON.stringify(JSON.parse(text), null, 2);
+      } catch {
+        // No JSON: as it came.
+      }
+      say("body", shown || "(no body)");
+    } catch (error) {
+      // A key or header with letters that no header takes ends here as well.
+      say("status", "Nothing was sent, or nothing came back");
+      for (const name of ["time", "headers"]) say(name, "");
+      say("body", error.message);
+    }
+    form.querySelector("[data-tried]").hidden = false;
+  };
+  document.addEventListener("submit", async (event) => {
+    const form = event.target;
+    if (!("try" in form.dataset)) return;
+    event.preventDefault();
+    const button = form.querySelector("[type=submit]");
+    if (button.disabled) return;
+    button.disabled = true;
+    await tryIt(form);
+    button.disabled = false;
+  });
+
   const closeMenus = (event) => {
     for (const menu of all("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
   };

@@ -11,6 +11,7 @@ from typing import get_args
 from uuid import UUID
 
 from django.conf import settings
+from django.db import connection
 from django.utils import timezone
 
 from connectors import registry, releases
@@ -220,3 +221,54 @@ def _installation(
             row.missing_scopes = "item.read item.write"
         row.connected_at = row.last_worked_at = now - timedelta(minutes=chance.randrange(100_000))
     return row
+
+
+def multiply(base: Installation, size: int) -> None:
+    """Copies of one connected installation until there are that many, made by the database itself.
+
+    Their tokens are the copied bytes, which open in no other row: nobody may ask for them.
+    """
+    missing = size - Installation.objects.count()
+    if missing <= 0:
+        return
+    lite = connection.vendor == "sqlite"
+    number = "value" if lite else "i"
+    new_id = "lower(hex(randomblob(16)))" if lite else "gen_random_uuid()"
+    series = (
+        "(WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < %s) "
+        "SELECT value FROM n)"
+        if lite
+        else "(SELECT generate_series(1, %s) AS i)"
+    )
+    key = base.pk.hex if lite else base.pk
+    installations = Installation._meta.db_table
+    with connection.cursor() as cursor:
+        names = _columns(Installation)
+        cursor.execute(
+            f"INSERT INTO {installations} (id, {_list(names)}) "
+            f"SELECT {new_id}, {_list(names, 'base.')} FROM {series} series, {installations} base "
+            f"WHERE base.id = %s AND series.{number} > 0",
+            [missing, key],
+        )
+        for model, own in (
+            (CredentialVersion, ["installation_id"]),
+            (Credential, ["installation_id", "current_id"]),
+        ):
+            table, names = model._meta.db_table, _columns(model, *own)
+            # Each has the id of its installation: they are of different tables.
+            cursor.execute(
+                f"INSERT INTO {table} (id, {_list(own)}, {_list(names)}) "
+                f"SELECT {', '.join(['new.id'] * (1 + len(own)))}, {_list(names, 'base.')} "
+                f"FROM {installations} new, {table} base WHERE base.installation_id = %s "
+                f"AND NOT EXISTS (SELECT 1 FROM {table} there WHERE there.installation_id = new.id)",
+                [key],
+            )
+        cursor.execute("ANALYZE")
+
+
+def _columns(model, *others: str) -> list[str]:
+    return [field.column for field in model._meta.concrete_fields if field.column not in ("id", *others)]
+
+
+def _list(names: list[str], of: str = "") -> str:
+    return ", ".join(f'{of}"{name}"' for name in names)

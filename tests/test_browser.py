@@ -14,6 +14,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
+from standardwebhooks import Webhook
 
 from tests.product import Product
 
@@ -346,6 +347,30 @@ def test_the_keyboard_alone_finds_and_opens_a_connector(visit, product):
     admin.page.get_by_role("link", name="Edit Heartland Retail").focus()
     keyboard.press("Enter")
     admin.page.wait_for_url(f"**/{GUIDE}/")
+
+
+def test_a_partner_admin_adds_an_endpoint_and_sees_a_test_arrive(visit, product, viewport, receiver):
+    admin = visit(viewport).signs_in(product.admin)
+    admin.chooses("Webhooks").sees("Nobody is told yet").looks()
+    admin.clicks("Add endpoint", "link").looks()
+    admin.enters(URL=receiver.url(), Description="Billing service")
+    admin.clicks("Add endpoint").sees("Copy the secret now").looks()
+    secret = admin.page.locator("#webhook-secret").inner_text()
+    admin.clicks("I have stored it", "link").sees("Nothing was sent yet").looks()
+    admin.clicks("Send a test").sees("It is being sent").looks()
+    product.manage("worker", "--once")
+    (sent,) = receiver.taken
+    Webhook(secret).verify(sent.body, sent.headers)
+    admin.clicks("Look again", "link").sees("Delivered").looks()
+    admin.clicks("Send again").sees("It is being sent")
+    product.manage("worker", "--once")
+    assert len(receiver.taken) == 2
+    admin.clicks("Endpoint", "link").sees("webhook.test").looks()
+    admin.clicks("Rotate the secret", "link").looks()
+    admin.clicks("Make a new secret").sees("the secret before signs as well").looks()
+    admin.clicks("I have stored it", "link").clicks("Switch off").sees("Switched off").looks()
+    admin.clicks("Delete", "link").looks()
+    admin.clicks("Delete endpoint").sees("Nobody is told yet")
 
 
 PARTNER_PAGES = [

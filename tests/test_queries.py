@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from connectors.models import ConnectorSettings, CustomConnector, Publication
-from console.models import Account, Event, Membership, User
+from console.models import Account, ApiKey, Event, Membership, User
 from installations.models import (
     Alert,
     Installation,
@@ -132,6 +132,17 @@ def grow(side: Side, by: int) -> None:
         Publication(partner=partner, custom=side.custom, release_id=side.custom.live_id, published_by="x")
         for _ in range(by)
     )
+    ApiKey.objects.bulk_create(
+        ApiKey(
+            partner=partner,
+            name="pine",
+            prefix=uuid.uuid4().hex[:12],
+            scopes=["read"],
+            account=account,
+            created_by="x",
+        )
+        for account in accounts
+    )
     users = User.objects.bulk_create(
         User(email=f"{uuid.uuid4()}@northwind.example", password="!") for _ in range(by)
     )
@@ -188,6 +199,7 @@ QUERIES = {
     "alerts": ["?page=2"],
     "installation-webhooks": ["?page=2"],
     "webhook": ["?state=pending", "?state=failed", "?page=2"],
+    "api-keys": ["?page=2"],
     "installations-export": ["?state=connected", "?q=pine"],
     "installation-add": ["?q=pine", "?connector=heartland-retail"],
     "library": ["?q=retail", "?configured=empty"],

@@ -106,6 +106,7 @@ def test_every_sealed_column_of_the_product_is_among_them():
     assert names == {
         "connectors.ConnectorSettings.previous",
         "connectors.ConnectorSettings.values",
+        "console.ApiCall.answer",
         "console.KeyCanary.value",
         "installations.AuthorizationRequest.verifier",
         "installations.CredentialVersion.token",

@@ -9,12 +9,13 @@ import pytest
 from django.core.exceptions import FieldError
 from django.core.management import call_command
 from django.db import connection, models, transaction
+from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from connectors.models import ConnectorSettings
 from console.crypto import CannotOpen
-from console.models import Account, KeyCanary, Partner
+from console.models import Account, ApiKey, KeyCanary, Partner
 from console.sealed import Sealed, SealedField
 from installations import ending
 from installations.auth import Token
@@ -480,7 +481,18 @@ def everything(heartland, owner, account) -> list[str]:
     # An endpoint's secret, and the one before it.
     hook, secret = endpoints.create(owner.principal, url="https://app.northwind.example/hook")
     secrets += [secret, endpoints.rotate_secret(owner.principal, hook)]
-    assert len(set(secrets)) == len(secrets) == 21
+    # A call of the API that may be repeated, and was answered with what is shown once.
+    key = ApiKey(partner=owner.partner, name="Nightly import", scopes=["write"], created_by="x")
+    written = key.issue()
+    key.save()
+    answer = Client(HTTP_HOST="console.test").post(
+        f"/api/v1/installations/{done.pk}/setup-links",
+        {},
+        content_type="application/json",
+        headers={"Authorization": f"Bearer {written}", "Idempotency-Key": "once"},
+    )
+    secrets += [written.rpartition("_")[2], answer.json()["url"].rstrip("/").rpartition("/")[2]]
+    assert len(set(secrets)) == len(secrets) == 23
     assert all(len(secret) > 15 for secret in secrets)
     return secrets
 
@@ -519,6 +531,7 @@ def test_every_sealed_column_was_filled_and_is_sealed(everything):
                     assert isinstance(row.__dict__[field.attname], Sealed)
                     assert getattr(row, field.attname)
     assert found == {
+        "ApiCall.answer": 1,
         "KeyCanary.value": 1,
         "ConnectorSettings.values": 1,
         "ConnectorSettings.previous": 1,

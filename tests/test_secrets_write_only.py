@@ -22,7 +22,8 @@ from django.utils import timezone
 from connectors import registry
 from connectors.manifest.auth_methods import AuthorizationCode as AuthMethod
 from connectors.models import ConnectorSettings
-from console.models import Event, Partner, User
+from console.models import ApiKey, Event, Partner, User
+from console.models.api_key import SCOPES
 from installations.auth.authorization_code import AuthorizationCode
 from installations.auth.token_response import TokenError
 from installations.models import (
@@ -134,6 +135,7 @@ class World:
     secrets: dict[str, str] = field(default_factory=dict)
     # Customers' browsers, each with the page that its link leads to.
     customers: list[tuple[Client, str]] = field(default_factory=list)
+    key: re.Match | None = None
 
     def new(self, name: str, secret: str | None = None) -> str:
         assert name not in self.secrets
@@ -272,6 +274,16 @@ def world(provider, owner, account) -> World:
     made.new("webhook secret before", secret)
     made.new("webhook secret", endpoints.rotate_secret(owner.principal, hook))
     endpoints.test(owner.principal, hook)
+    # An API key, and the text that it had before.
+    form = {"name": "Nightly import", "environment": "live", "scopes": list(SCOPES), "expires": "never"}
+    shown = owner.client.post("/company/api-keys/add/", form)
+    made.key = re.search(r"pc_live_\w+_(\w{49})", shown.content.decode())
+    made.new("API key before", made.key.group(1))
+    rotate = f"/company/api-keys/{ApiKey.objects.get().pk}/rotate/"
+    of = owner.client.get(rotate).context["form"].initial["of"]
+    shown = owner.client.post(rotate, {"overlap": "24", "of": of})
+    made.key = re.search(r"pc_live_\w+_(\w{49})", shown.content.decode())
+    made.new("API key", made.key.group(1))
     stored = ConnectorSettings.objects.get().values
     assert stored["client_secret"] == made.secrets["partner's client secret"]
     return made
@@ -390,6 +402,8 @@ def test_no_address_of_the_product_shows_a_secret_to_anybody(world, owner, stran
         "installation_id": list(Installation.objects.values_list("pk", flat=True)),
         "link_id": links,
         "received_id": list(ReceivedWebhook.objects.values_list("pk", flat=True)),
+        "key_id": list(ApiKey.objects.values_list("pk", flat=True)),
+        "key": ["heartland-retail", "close"],
         "notice_id": [
             Notice.objects.create(partner=owner.partner, kind="digest", subject="One needs you").pk
         ],
@@ -408,6 +422,8 @@ def test_no_address_of_the_product_shows_a_secret_to_anybody(world, owner, stran
     steps, connectors = [step.slug for step in STEPS], ["close", "heartland-retail"]
     anonymous = Client(HTTP_HOST="console.test")
     customers = [browser for browser, _ in world.customers]
+    software = Client(HTTP_HOST="console.test", headers={"Authorization": f"Bearer {world.key.group()}"})
+    assert software.get("/api/v1/accounts").status_code == 200
     whose = {page.split("/")[2]: browser for browser, page in world.customers}
 
     def people(given: dict) -> list[Client]:
@@ -439,7 +455,9 @@ def test_no_address_of_the_product_shows_a_secret_to_anybody(world, owner, stran
         for chosen in combinations(*choices):
             given = dict(zip(parameters, chosen, strict=True))
             url = reverse(name, kwargs=given)
-            for client in people(given):
+            # The one address that is there to hand a secret out, to a key that may have it.
+            callers = [software] if name.startswith("api:") and name != "api:get_credential" else []
+            for client in [*people(given), *callers]:
                 look(client, url, world)
                 visited += 1
     assert visited > 500

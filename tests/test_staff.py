@@ -19,7 +19,18 @@ from django.utils import timezone
 from connectors.authoring.beginning import begin
 from connectors.models import ConnectorSettings, CustomConnector, Publication, Release
 from console import clock
-from console.models import Account, Event, Job, KeyCanary, Membership, Partner, Pause, User
+from console.models import (
+    Account,
+    ApiCall,
+    ApiKey,
+    Event,
+    Job,
+    KeyCanary,
+    Membership,
+    Partner,
+    Pause,
+    User,
+)
 from console.tenancy import Principal
 from installations.models import (
     Alert,
@@ -136,6 +147,12 @@ def make_rows(count: int, staff_user: User, name: str = "Alder Works") -> None:
             partner=partner, installation=row, received_at=now, size=6, body={"text": SECRET}
         )
         Tally.objects.create(partner=partner, about=f"installation:{row.pk}", day=now.date(), worked=1)
+        key = ApiKey(partner=partner, name="Nightly import", scopes=["read"], created_by="somebody")
+        key.issue()
+        key.save()
+        ApiCall.objects.create(
+            partner=partner, api_key=key, key_digest="0" * 64, held_until=now, answer={"body": SECRET}
+        )
         Job.objects.create(partner=partner, kind="check", subject_id=row.pk, due_at=now)
         Event.objects.record(
             "installation.tested", principal, "The test passed", subject=row, reference="NNNNNNNN"
@@ -330,6 +347,15 @@ def test_a_withdrawn_link_is_closed_at_the_next_request(support, installation):
     assert browser.get(url.removeprefix("http://console.test")).status_code == 410
     assert Event.objects.get(kind="setup_link.revoked").actor == "staff@console.example (staff)"
     assert logged(link, "Withdrawn.")
+
+
+def test_a_revoked_key_opens_nothing_and_stays_where_it_stands(support, filled):
+    keys = list(ApiKey.objects.all())
+    act(support, "revoke", *keys)
+    assert {key.state for key in ApiKey.objects.all()} == {"revoked"}
+    assert Event.objects.filter(kind="api_key.revoked", actor__endswith="(staff)").count() == len(keys)
+    act(support, "revoke", *keys)
+    assert Event.objects.filter(kind="api_key.revoked").count() == len(keys)
 
 
 def test_an_installation_is_switched_off_and_on_again(support, owner, installation):

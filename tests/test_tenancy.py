@@ -25,7 +25,7 @@ from connectors import registry
 from connectors.authoring import drafts
 from connectors.authoring.beginning import begin as begin_texts
 from connectors.models import ConnectorSettings, CustomConnector
-from console.models import Account, Event, Membership, Partner, User
+from console.models import Account, ApiKey, Event, Membership, Partner, User
 from installations import links
 from installations.connecting import begin
 from installations.models import (
@@ -54,10 +54,13 @@ OTHER_SLUG = "quagga-books"
 
 
 def routes(patterns=None, prefix: str = "") -> Iterator[tuple[str, URLPattern]]:
-    """Every route's name (or address, where it has none), but for the admin and static files."""
+    """Every route's name (or address, where it has none), but for the admin, the API and static files.
+
+    Who may call the API is asked in test_api_tenancy.
+    """
     for pattern in get_resolver().url_patterns if patterns is None else patterns:
         address = prefix + str(pattern.pattern)
-        if address.startswith(("staff/", "static/")):
+        if address.startswith(("staff/", "static/", "api/v1/")):
             continue
         if isinstance(pattern, URLResolver):
             yield from routes(pattern.url_patterns, address)
@@ -80,6 +83,7 @@ class Side:
     notice: Notice
     endpoint: WebhookEndpoint
     delivery: WebhookDelivery
+    key: ApiKey
     # Nothing but another installation of the same partner.
     other: "Side | None" = None
     # An installation to which its provider sends webhooks, one that came, and the token of its address.
@@ -93,7 +97,7 @@ class Side:
 
     def ids(self) -> list[str]:
         rows = [self.partner, self.account, self.installation, self.link, self.custom, self.notice]
-        rows += [self.endpoint, self.delivery]
+        rows += [self.endpoint, self.delivery, self.key]
         found = [row.pk.hex for row in rows]
         if self.received:
             found += [self.hooked.pk.hex, self.received.pk.hex]
@@ -174,6 +178,10 @@ def of_custom() -> Entry:
     return Entry("members", lambda side: {"slug": side.custom.slug}, lambda side: {"slug": "custom-nothing"})
 
 
+def of_key() -> Entry:
+    return Entry("members", lambda side: {"key_id": side.key.pk}, lambda side: {"key_id": uuid.uuid4()})
+
+
 ROUTES = {
     "home": Entry("members"),
     "healthz": Entry("anybody"),
@@ -188,6 +196,13 @@ ROUTES = {
     "account-edit": of_account(),
     "account-delete": of_account(),
     "company": Entry("members"),
+    "api-keys": Entry("members"),
+    "api-key-add": Entry("members"),
+    "api-key": of_key(),
+    "api-key-rotate": of_key(),
+    "api-key-revoke": of_key(),
+    "api-reference": Entry("members"),
+    "api-problems": Entry("anybody"),
     "preferences": Entry("members"),
     "alerts": Entry("members"),
     "notices": Entry("members"),
@@ -292,6 +307,9 @@ FORM = {
     "client_id": "changed",
     "auth_method": "api_key",
     "then": "later",
+    "environment": "live",
+    "scopes": "read",
+    "expires": "never",
 }
 
 
@@ -342,6 +360,9 @@ def make_side(member: Person, animal: str, slug: str = SLUG) -> Side:
         member.principal, url=f"https://{animal.lower()}.example/hook", description=f"{animal} software"
     )
     delivery = endpoints.test(member.principal, endpoint)
+    key = ApiKey(partner=member.partner, name=f"{animal} key", scopes=["read"], created_by=email)
+    key.issue()
+    key.save()
     return Side(
         member,
         account,
@@ -354,6 +375,7 @@ def make_side(member: Person, animal: str, slug: str = SLUG) -> Side:
         notice,
         endpoint,
         delivery,
+        key,
     )
 
 
@@ -491,15 +513,18 @@ def ask(client: Client, method: str, path: str, form: dict | None = None):
     return answer
 
 
-CSRF_TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="\w+"')
+# New with each form: against forged requests, and against one that is sent twice.
+OF_THE_FORM = re.compile(r'name="(csrfmiddlewaretoken" value="\w+|id" value="[\w:-]+)"')
+# And the signed id of what a form will make: both are new each time.
+CSRF_TOKEN = re.compile(r'name="(csrfmiddlewaretoken|id)" value="[\w:-]+"')
 
 
 def told(response) -> tuple:
-    """All that an answer tells, but for its reference number and the token against forged requests."""
+    """All that an answer tells, but for its reference number and what is new with each form."""
     reference = response["X-Request-Id"]
 
     def plain(text: str) -> str:
-        return CSRF_TOKEN.sub("", text).replace(reference, "")
+        return OF_THE_FORM.sub("", text).replace(reference, "")
 
     # "Expires" is the time of day.
     headers = {

@@ -6,16 +6,21 @@ toggle. In the texts, {connector} and {partner} are filled in.
 """
 
 import json
+import math
 from datetime import timedelta
 from html import escape
 from urllib.parse import quote, quote_plus
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from console.problems.api_texts import API_PROBLEMS
 from console.problems.texts import CUSTOMER, OPERATOR, PARTNER, PROBLEMS, PROVIDER, Problem
 
-__all__ = ["PROBLEMS", "Problem", "ProblemError", "hide", "problem_page"]
+__all__ = ["PROBLEMS", "Problem", "ProblemError", "hide", "problem_json", "problem_page"]
+
+PROBLEMS |= API_PROBLEMS
 
 
 def hide(words: str, *secrets: str) -> str:
@@ -30,11 +35,20 @@ def hide(words: str, *secrets: str) -> str:
 class ProblemError(Exception):
     """A step that cannot go on. Becomes the problem's page, or a message where a page stays open.
 
-    `words` are the provider's own, shortened and without control characters; never a secret.
+    `words` are the provider's own, shortened and without control characters; never a secret. `errors` say
+    of an API request what is wrong where: [{"pointer": "#/name", "detail": "…"}].
     """
 
-    def __init__(self, code: str, *, words: str = "", retry_after: timedelta | None = None):
+    def __init__(
+        self,
+        code: str,
+        *,
+        words: str = "",
+        retry_after: timedelta | None = None,
+        errors: list[dict[str, str]] | None = None,
+    ):
         super().__init__(code)
+        self.errors = errors or []
         self.code = code
         # How long it makes sense to wait, where that is known.
         self.retry_after = retry_after
@@ -89,3 +103,40 @@ def problem_page(
     }
     context.setdefault("base_template", "base_plain.html")
     return render(None if bare else request, "problem.html", context, status=problem.status)
+
+
+def problem_type(code: str) -> str:
+    """The URI that names a problem for ever, and leads to what it means."""
+    return f"{settings.BASE_URL}/api/problems/#{code}"
+
+
+def problem_json(
+    error: ProblemError,
+    reference: str,
+    *,
+    connector: str = "The application",
+    partner: str = "the company",
+) -> HttpResponse:
+    """The problem for a program (RFC 9457). `detail` is for whoever reads its log."""
+    problem, names = error.problem, {"connector": connector, "partner": partner}
+    body = {
+        "type": problem_type(error.code),
+        "title": problem.title.format(**names),
+        "status": problem.status,
+        "detail": problem.what.format(**names),
+        "code": error.code,
+        "request_id": reference,
+    }
+    if error.words:
+        body["words"] = error.words
+    if error.errors:
+        body["errors"] = error.errors
+    response = HttpResponse(
+        json.dumps(body, ensure_ascii=False), content_type="application/problem+json", status=problem.status
+    )
+    if error.retry_after is not None:
+        response["Retry-After"] = str(max(1, math.ceil(error.retry_after.total_seconds())))
+    if problem.status == 401:
+        # RFC 6750, section 3.
+        response["WWW-Authenticate"] = 'Bearer realm="Partner Console"'
+    return response

@@ -7,7 +7,7 @@ from installations.auth.authorization_code import AuthorizationCode
 from installations.auth.oauth1_redirection import OAuth1Redirection
 from installations.auth.pasted_grant import PastedGrant
 from installations.auth.renewing import AT_ANY_TIME, can_renew, following, renew, revoke
-from installations.auth.signing import sign
+from installations.auth.signing import NOT_HELD, sign, signed
 from installations.auth.static import Static
 from installations.auth.token import Token
 from installations.auth.token_response import TokenError
@@ -24,6 +24,7 @@ STATIC = {"none", "api_key", "http_basic", "oauth1", "aws_signature"}
 __all__ = [
     "DIRECT",
     "INTERACTIVE",
+    "NOT_HELD",
     "STATIC",
     "Static",
     "Token",
@@ -33,4 +34,5 @@ __all__ = [
     "renew",
     "revoke",
     "sign",
+    "signed",
 ]

@@ -4,11 +4,12 @@ from urllib.parse import urlencode
 
 from requests import PreparedRequest
 from requests.auth import HTTPBasicAuth
+from requests.structures import CaseInsensitiveDict
 from requests_oauthlib import OAuth1
 
 from connectors.manifest import AuthMethod
 from installations.auth.aws_signature import AwsSignature
-from installations.values import fill
+from installations.values import BadValue, fill
 
 
 def sign(request: PreparedRequest, method: AuthMethod, values: dict[str, str]) -> None:
@@ -37,3 +38,25 @@ def sign(request: PreparedRequest, method: AuthMethod, values: dict[str, str]) -
             signature_method=method.signature_method,
             realm=fill(method.realm, values),
         )(request)
+
+
+# In the place of a body that is not held, and so cannot be signed.
+NOT_HELD = object()
+
+
+def signed(
+    method: AuthMethod, values: dict[str, str], verb: str, url: str, headers: dict[str, str], body: object
+) -> tuple[str, dict[str, str]]:
+    """The address and the headers of a request with the credential in them.
+
+    `body` are bytes, None, or NOT_HELD. Raises values.BadValue.
+    """
+    request = PreparedRequest()
+    request.method, request.url, request.body = verb, url, body
+    request.headers = CaseInsensitiveDict(headers)
+    try:
+        sign(request, method, values)
+    except ValueError as error:
+        # Of the signing library: a form that is none, a query with characters that must be encoded.
+        raise BadValue("the request cannot be signed as it is") from error
+    return request.url, dict(request.headers)

@@ -16,6 +16,8 @@ class AuthorizationRequest(PartnerOwned):
     """One request for consent (RFC 6749, section 4.1.1; RFC 5849, section 2.2), until it is answered."""
 
     installation_path = "installation_id"
+    account_path = "installation__account_id"
+    tryout_path = "installation__is_tryout"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     installation = models.ForeignKey(Installation, models.CASCADE)

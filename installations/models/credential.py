@@ -13,6 +13,8 @@ class CredentialVersion(PartnerOwned):
     """One token as the provider gave it. Only ever added to, so that nothing overwrites a newer one."""
 
     installation_path = "installation_id"
+    account_path = "installation__account_id"
+    tryout_path = "installation__is_tryout"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     installation = models.ForeignKey(Installation, models.CASCADE)
@@ -35,6 +37,8 @@ class Credential(PartnerOwned):
     """
 
     installation_path = "installation_id"
+    account_path = "installation__account_id"
+    tryout_path = "installation__is_tryout"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     installation = models.OneToOneField(Installation, models.CASCADE)

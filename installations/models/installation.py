@@ -107,6 +107,8 @@ class Installation(PartnerOwned, StoredValues):
     """A connector installed into an account. `values` are those asked at this installation."""
 
     installation_path = "id"
+    account_path = "account_id"
+    tryout_path = "is_tryout"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     account = models.ForeignKey(Account, models.PROTECT)

@@ -22,6 +22,8 @@ class Setup(PartnerOwned, StoredValues):
     """One walk through the wizard: what has been chosen and entered, but not verified yet."""
 
     installation_path = "installation_id"
+    account_path = "installation__account_id"
+    tryout_path = "installation__is_tryout"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     installation = models.ForeignKey(Installation, models.CASCADE)
@@ -63,6 +65,8 @@ class SetupLink(PartnerOwned):
     """
 
     installation_path = "installation_id"
+    account_path = "installation__account_id"
+    tryout_path = "installation__is_tryout"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     installation = models.ForeignKey(Installation, models.CASCADE)

@@ -147,7 +147,7 @@ def test(principal: Principal, endpoint: WebhookEndpoint) -> WebhookDelivery:
     throttle.spend(f"webhook-test:{endpoint.pk}", per_minute=20)
     _must_be_on(endpoint)
     with transaction.atomic():
-        data = {"endpoint_id": str(endpoint.pk), "asked_by": principal.actor}
+        data = {"endpoint_id": str(endpoint.pk)}
         message = outbox.write(TEST, endpoint.partner_id, [endpoint], data)
     return WebhookDelivery.objects.get(message=message, endpoint=endpoint)
 

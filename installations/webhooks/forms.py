@@ -85,8 +85,14 @@ class RotateForm(forms.Form):
 
 class ReplayForm(forms.Form):
     since = forms.TypedChoiceField(
-        label="What failed in the last",
+        label="How far back",
         coerce=lambda hours: timedelta(hours=int(hours)),
-        choices=[(1, "hour"), (24, "day"), (72, "three days"), (168, "week"), (720, "30 days")],
+        choices=[
+            (1, "in the last hour"),
+            (24, "in the last day"),
+            (72, "in the last three days"),
+            (168, "in the last week"),
+            (720, "in the last 30 days"),
+        ],
         initial=72,
     )

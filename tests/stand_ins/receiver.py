@@ -36,7 +36,12 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        length = int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
+        if len(body) < length:
+            # Whoever sent it was killed meanwhile: nobody waits for an answer.
+            self.close_connection = True
+            return
         headers = {name.lower(): value for name, value in self.headers.items()}
         sent = Sent(self.path, headers, body, time.monotonic())
         with self.server.lock:

@@ -1,4 +1,4 @@
-"""A demonstration partner for a developer's machine: an admin, an account and a staff user."""
+"""A demonstration partner for a developer's machine: an admin, an account, an API key and a staff user."""
 
 import secrets
 
@@ -6,7 +6,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from console.models import Account, Membership, Partner, User
+from console.models import Account, ApiKey, Membership, Partner, User
+from console.models.api_key import SCOPES
 
 
 class Command(BaseCommand):
@@ -36,7 +37,11 @@ class Command(BaseCommand):
         user = User.objects.create_user("admin@northwind.example", admin)
         Membership.objects.create(user=user, partner=partner)
         User.objects.create_superuser("staff@console.example", staff)
+        key = ApiKey(partner=partner, name="Demonstration", scopes=list(SCOPES), created_by=user.email)
+        written = key.issue()
+        key.save()
         return (
             f"Partner admin  {settings.BASE_URL}/        admin@northwind.example   {admin}\n"
             f"Staff          {settings.BASE_URL}/staff/  staff@console.example     {staff}\n"
+            f"API key        {settings.BASE_URL}/api/v1/  {written}\n"
         )

@@ -1,0 +1,282 @@
+"""The API: its operations put together, and those on accounts and the record."""
+
+from datetime import datetime
+from uuid import UUID
+
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.db import IntegrityError, transaction
+from django.db.models import ProtectedError
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from django.shortcuts import get_object_or_404
+from ninja import NinjaAPI, Query, Router, Schema
+from ninja.errors import HttpError, ValidationError
+from ninja.openapi.schema import OpenAPISchema
+from pydantic import Field
+
+from connectors.api import router as connectors
+from console.api_requests import PREFIX, answer_to
+from console.bearer import scope
+from console.contract import (
+    Body,
+    EventOut,
+    Line,
+    Page,
+    Paging,
+    Words,
+    answer,
+    form_errors,
+    page,
+    refuse_changed,
+    responses,
+)
+from console.forms import AccountForm
+from console.idempotency import idempotent
+from console.models import Account, Event
+from console.problems import ProblemError
+from installations.api import routers as installed
+
+accounts, record = Router(tags=["Accounts"]), Router(tags=["Events"])
+
+
+class AccountOut(Schema):
+    id: UUID
+    name: str
+    external_id: str | None = Field(description="This customer's id in your own software.")
+    email: str | None
+    created_at: datetime
+
+    @classmethod
+    def of(cls, row: Account) -> "AccountOut":
+        return cls(
+            id=row.pk,
+            name=row.name,
+            external_id=row.external_id or None,
+            email=row.email or None,
+            created_at=row.created_at,
+        )
+
+
+class AccountIn(Body):
+    name: Line = Field(min_length=1)
+    external_id: Line = ""
+    email: str = Field("", max_length=254)
+
+
+class AccountPatch(Body):
+    name: Line | None = Field(None, min_length=1)
+    external_id: Line | None = None
+    email: str | None = Field(None, max_length=254)
+
+
+class AskedAccounts(Paging):
+    external_id: Words = ""
+    q: Words = Field("", description="Part of a name.")
+
+
+class AskedEvents(Paging):
+    subject_id: UUID | None = None
+    kind: Words = ""
+
+
+@accounts.get(
+    "/accounts",
+    response=responses(Page[AccountOut]),
+    auth=scope("read"),
+    operation_id="list_accounts",
+    summary="List your customers, newest first",
+)
+def list_accounts(request: HttpRequest, asked: Query[AskedAccounts]) -> HttpResponse:
+    rows = Account.objects.visible_to(request.principal)
+    if asked.external_id:
+        rows = rows.filter(external_id=asked.external_id)
+    if asked.q:
+        rows = rows.filter(name__icontains=asked.q)
+    return answer(request, Page[AccountOut](**page(rows, asked, AccountOut.of)))
+
+
+@accounts.post(
+    "/accounts",
+    response=responses(AccountOut, status=201),
+    auth=scope("write"),
+    operation_id="create_account",
+    summary="Add a customer",
+)
+@idempotent
+def create_account(request: HttpRequest, body: AccountIn) -> HttpResponse:
+    if request.principal.account_id:
+        raise ProblemError("account_key")
+    row = _saved(Account(partner_id=request.principal.partner_id), body.model_dump(), request, "was added")
+    return answer(request, AccountOut.of(row), 201, Location=f"{PREFIX}accounts/{row.pk}")
+
+
+@accounts.get(
+    "/accounts/{uuid:account_id}",
+    response=responses(AccountOut, 404),
+    auth=scope("read"),
+    operation_id="get_account",
+    summary="Read one account",
+)
+def get_account(request: HttpRequest, account_id: UUID) -> HttpResponse:
+    return answer(request, AccountOut.of(_account(request, account_id)))
+
+
+@accounts.patch(
+    "/accounts/{uuid:account_id}",
+    response=responses(AccountOut, 404, 412),
+    auth=scope("write"),
+    operation_id="update_account",
+    summary="Change an account",
+)
+def update_account(request: HttpRequest, account_id: UUID, body: AccountPatch) -> HttpResponse:
+    row = _account(request, account_id)
+    refuse_changed(request, AccountOut.of(row))
+    before = {"name": row.name, "external_id": row.external_id, "email": row.email}
+    sent = {name: value or "" for name, value in body.model_dump(exclude_unset=True).items()}
+    return answer(request, AccountOut.of(_saved(row, before | sent, request, "was changed")))
+
+
+@accounts.delete(
+    "/accounts/{uuid:account_id}",
+    response=responses(None, 404, 409, status=204),
+    auth=scope("write"),
+    operation_id="delete_account",
+    summary="Delete an account that has no installations",
+)
+def delete_account(request: HttpRequest, account_id: UUID) -> HttpResponse:
+    row = _account(request, account_id)
+    try:
+        with transaction.atomic():
+            row.delete()
+            Event.objects.record(
+                "account.deleted", request.principal, f"{row.name} was deleted", subject=account_id
+            )
+    except (ProtectedError, IntegrityError):
+        raise ProblemError("in_use") from None
+    return answer(request, None)
+
+
+def _account(request: HttpRequest, account_id: UUID) -> Account:
+    return get_object_or_404(Account.objects.visible_to(request.principal), pk=account_id)
+
+
+def _saved(row: Account, values: dict, request: HttpRequest, what: str) -> Account:
+    form = AccountForm(values, instance=row)
+    if not form.is_valid():
+        raise ProblemError("invalid_request", errors=form_errors(form))
+    try:
+        with transaction.atomic():
+            form.save()
+            Event.objects.record("account.saved", request.principal, f"{row.name} {what}", subject=row)
+    except IntegrityError:  # somebody took the external id in the meantime
+        errors = [{"pointer": "#/external_id", "detail": Account.EXTERNAL_ID_TAKEN}]
+        raise ProblemError("invalid_request", errors=errors) from None
+    return row
+
+
+@record.get(
+    "/events",
+    response=responses(Page[EventOut]),
+    auth=scope("read"),
+    operation_id="list_events",
+    summary="List what was done, newest first",
+)
+def list_events(request: HttpRequest, asked: Query[AskedEvents]) -> HttpResponse:
+    if request.principal.account_id:
+        raise ProblemError("account_key", words="ask for the events of one installation")
+    rows = Event.objects.visible_to(request.principal)
+    if asked.subject_id:
+        rows = rows.filter(subject_id=asked.subject_id)
+    if asked.kind:
+        rows = rows.filter(kind=asked.kind)
+    return answer(request, Page[EventOut](**page(rows, asked, EventOut.of, newest_first="at")))
+
+
+# ── put together ────────────────────────────────────────────────────────────────────────────────
+
+_ABOUT = """\
+Call it with an API key of your company: `Authorization: Bearer pc_live_…`. Keys are made in the console
+under Company, API keys.
+
+Every fault is a problem (RFC 9457) with a stable `type`. Lists come in pages: send `next` as `cursor`.
+Repeat a POST safely with an `Idempotency-Key`. `RateLimit` says how many calls are left in this minute."""
+
+_IDEMPOTENCY_KEY = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "required": False,
+    "description": "A text of your own, the same for each try: what was done is answered again for a day.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"},
+}
+
+
+class Api(NinjaAPI):
+    def get_openapi_schema(self, **kwargs) -> OpenAPISchema:
+        """What the library makes of the operations, and what holds for all of them."""
+        schema = super().get_openapi_schema(**kwargs)
+        schemes = schema["components"]["securitySchemes"]
+        schema["components"]["securitySchemes"] = {"ApiKey": schemes["Scope"]}
+        needed = self._scopes()
+        for operations in schema["paths"].values():
+            for method, operation in operations.items():
+                # What the key must be allowed, as a role (OpenAPI 3.1, security requirement object).
+                operation["security"] = [{"ApiKey": [needed[operation["operationId"]]]}]
+                self._complete(method, operation)
+        return schema
+
+    def _scopes(self) -> dict[str, str]:
+        """By operation id. The library's own document leaves them out."""
+        return {
+            operation.operation_id: callback.scope
+            for _, router in self._routers
+            for view in router.path_operations.values()
+            for operation in view.operations
+            for callback in operation.auth_callbacks
+        }
+
+    def _complete(self, method: str, operation: dict) -> None:
+        operation["responses"] = {str(code): said for code, said in operation["responses"].items()}
+        for code, said in operation["responses"].items():
+            if int(code) >= 400 and "content" in said:
+                said["content"] = {"application/problem+json": said["content"]["application/json"]}
+        if method == "post":
+            operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
+
+
+api = Api(
+    title="Partner Console",
+    version="1",
+    description=_ABOUT,
+    urls_namespace="api",
+    openapi_url="openapi.json",
+    docs_url=None,
+)
+for router in (connectors, accounts, *installed, record):
+    api.add_router("", router)
+
+
+@api.exception_handler(ValidationError)
+def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    errors = [{"pointer": _pointer(found["loc"]), "detail": found["msg"]} for found in error.errors]
+    return answer_to(request, ProblemError("invalid_request", errors=errors[:50]))
+
+
+def _pointer(place: tuple) -> str:
+    """A library's path, ("body", "body", "name"), as a JSON Pointer; a parameter by its name."""
+    kind, *rest = place
+    if kind == "body":
+        return "#" + "".join(f"/{part}" for part in rest[1:])
+    return str(rest[-1]) if rest else str(kind)
+
+
+@api.exception_handler(HttpError)
+@api.exception_handler(UnreadablePostError)
+@api.exception_handler(SuspiciousOperation)
+def _unreadable(request: HttpRequest, error: Exception) -> HttpResponse:
+    too_large = isinstance(error, RequestDataTooBig)
+    return answer_to(request, ProblemError("body_too_large" if too_large else "unreadable_body"))
+
+
+@api.exception_handler(Http404)
+@api.exception_handler(Exception)
+def _problem(request: HttpRequest, error: Exception) -> HttpResponse:
+    return answer_to(request, error)

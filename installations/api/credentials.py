@@ -1,0 +1,89 @@
+"""Credentials: fresh whenever they are asked for, and those that a partner brings along."""
+
+from datetime import datetime
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Router, Schema
+from pydantic import Field
+
+from console.bearer import scope
+from console.contract import Body, answer, responses
+from console.idempotency import idempotent
+from installations import fresh, importing
+from installations.api.installations import InstallationOut, find, out
+from installations.auth import Token
+
+router = Router(tags=["Credentials"])
+
+
+class CredentialOut(Schema):
+    installation_id: UUID
+    version: UUID = Field(description="Names this very credential; another one has another.")
+    auth_method: str
+    access_token: str | None
+    token_type: str | None
+    expires_at: datetime | None = Field(description="Until when it is good; null: the provider did not say.")
+    granted_scopes: list[str] | None = Field(description="null: the provider did not say.")
+    values: dict[str, str] = Field(description="What the account entered: an API key, a user and password.")
+    renewal_problem: str | None = Field(
+        description="Why it could not be renewed although it is due; it still works until expires_at."
+    )
+
+
+class ImportIn(Body):
+    auth_method: str = Field(max_length=50, description="The key of one of the connector's auth methods.")
+    access_token: str = Field("", max_length=16_000)
+    refresh_token: str = Field("", max_length=16_000)
+    expires_at: datetime | None = Field(None, description="When the access token ends, if that is known.")
+    granted_scopes: list[str] | None = Field(None, max_length=500)
+    values: dict[str, str] = Field({}, description="By property: what the customer would have entered.")
+
+
+@router.get(
+    "/installations/{uuid:installation_id}/credential",
+    response=responses(CredentialOut, 404, 409, 502, 503),
+    auth=scope("credentials"),
+    operation_id="get_credential",
+    summary="Fetch its credential, renewed if that is due",
+    description="If the provider has refused a version with 401, name it: it is renewed once, however many "
+    "ask.",
+)
+def get_credential(request: HttpRequest, installation_id: UUID, rejected: UUID | None = None) -> HttpResponse:
+    row = fresh.find(request.principal, installation_id, rejected=rejected)
+    token = row.token
+    body = CredentialOut(
+        installation_id=row.id,
+        version=row.version_id,
+        auth_method=row.auth_method,
+        access_token=token.access_token or None,
+        token_type=token.token_type if token.access_token else None,
+        expires_at=token.expires_at,
+        granted_scopes=None if token.granted_scopes is None else list(token.granted_scopes),
+        values=dict(token.values),
+        renewal_problem=row.problem or None,
+    )
+    # In no cache of any kind (RFC 6749, section 5.1), so there is no ETag.
+    return HttpResponse(body.model_dump_json(), content_type="application/json")
+
+
+@router.post(
+    "/installations/{uuid:installation_id}/credential",
+    response=responses(InstallationOut, 404, 409, 502),
+    auth=scope("credentials"),
+    operation_id="import_credential",
+    summary="Import a credential from elsewhere",
+    description="The provider is asked whose it is. One that it does not confirm is not stored, and what was "
+    "there before stays.",
+)
+@idempotent(whole=False)
+def import_credential(request: HttpRequest, installation_id: UUID, body: ImportIn) -> HttpResponse:
+    row = find(request, installation_id)
+    token = Token(
+        access_token=body.access_token,
+        refresh_token=body.refresh_token,
+        granted_scopes=None if body.granted_scopes is None else tuple(body.granted_scopes),
+        expires_at=body.expires_at,
+    )
+    importing.take(row, body.auth_method, token, body.values, request.principal)
+    return answer(request, out(find(request, installation_id)))

@@ -1,0 +1,69 @@
+"""`…/installations/{id}/proxy/…`: the partner's own software calls the provider by way of the console."""
+
+import logging
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponseBase
+from ninja import Router
+
+from console.bearer import authenticate, scope
+from console.contract import responses
+from console.problems import ProblemError
+from installations.proxying import asked, calling, found
+from installations.proxying.answered import answered
+
+log = logging.getLogger("installations.proxy")
+
+router = Router(tags=["Proxy"])
+
+
+def pass_on(request: HttpRequest, installation_id: UUID, rest: str) -> HttpResponseBase:
+    """The provider's answer to what the caller asks. Nothing may have read the request's body before."""
+    try:
+        wanted = asked.read(request, rest)
+        row = found.find(request.principal, installation_id)
+        request.names = {"connector": row.fresh.definition.name}
+        room = calling.Room(installation_id)
+        try:
+            response = answered(request, calling.call(row, wanted), room)
+        except BaseException:
+            room.leave()
+            raise
+    except asked.CallerGone:
+        # Nobody hears it; the provider got no whole request.
+        raise ProblemError("proxy_request_refused", words="the body ends before its end") from None
+    log.info(
+        "%s %s -> %s installation=%s",
+        request.method,
+        row.fresh.connector,
+        response.status_code,
+        installation_id,
+    )
+    response.is_of_provider = True
+    return response
+
+
+def proxy(request: HttpRequest, installation_id: UUID, rest: str = "") -> HttpResponseBase:
+    """Every method there is, those of WebDAV as well; the library that serves the API knows seven."""
+    authenticate(request, "proxy")
+    return pass_on(request, installation_id, rest)
+
+
+# ── for the API's document ──────────────────────────────────────────────────────────────────────
+
+_ABOUT = (
+    "The path goes behind the address where the provider's API begins; query, headers and body are passed "
+    "on, and the credential is added. What the provider answers comes back as it is, errors too: a problem "
+    "whose type leads to this console is ours. `Partner-Console-Retries: 1` to `3` repeats what changes "
+    "nothing."
+)
+for _method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+    router.api_operation(
+        [_method],
+        "/installations/{uuid:installation_id}/proxy/{path:rest}",
+        response=responses(None, 404, 409, 413, 502, 503, 504),
+        auth=scope("proxy"),
+        operation_id=f"proxy_{_method.lower()}",
+        summary=f"{_method} something at the provider",
+        description=_ABOUT,
+    )(pass_on)

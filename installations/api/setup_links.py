@@ -1,0 +1,143 @@
+"""Setup links: how a customer sets an installation up without a login."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from ninja import Query, Router, Schema
+from pydantic import Field, StrictBool
+
+from console.bearer import scope
+from console.contract import Body, Page, Paging, answer, form_errors, page, responses
+from console.idempotency import idempotent
+from console.models import Event
+from console.problems import ProblemError
+from installations import links
+from installations.api.installations import find
+from installations.forms import SetupLinkForm
+from installations.making import ask_again
+from installations.models import Installation, SetupLink
+
+router = Router(tags=["Setup links"])
+
+
+class LinkOut(Schema):
+    id: UUID
+    installation_id: UUID
+    state: Literal["sent", "started", "completed", "expired", "revoked"]
+    email: str | None
+    return_url: str | None
+    created_at: datetime
+    expires_at: datetime
+    completed_at: datetime | None
+
+
+class NewLink(LinkOut):
+    url: str = Field(description="Lead the customer here. It is known only now.")
+    mailed: bool
+
+
+class LinkIn(Body):
+    email: str = Field("", max_length=254, description="We send the link there. Optional.")
+    return_url: str = Field(
+        "", max_length=500, description="Where the last page leads back to: one of the company's addresses."
+    )
+
+
+class ReauthoriseIn(LinkIn):
+    switch_account: StrictBool = Field(
+        False, description="Allow another account at the provider than before."
+    )
+
+
+def _out(row: SetupLink) -> dict:
+    return {
+        "id": row.pk,
+        "installation_id": row.installation_id,
+        "state": row.state,
+        "email": row.email or None,
+        "return_url": row.return_url or None,
+        "created_at": row.created_at,
+        "expires_at": row.expires_at,
+        "completed_at": row.completed_at,
+    }
+
+
+def _issue(request: HttpRequest, row: Installation, body: LinkIn) -> HttpResponse:
+    form = SetupLinkForm({"email": body.email, "return_url": body.return_url}, partner=row.partner)
+    if not form.is_valid():
+        raise ProblemError("invalid_request", errors=form_errors(form))
+    missing = [name for name in ("email", "return_url") if getattr(body, name) and name not in form.fields]
+    if missing:
+        why = {
+            "email": "This console sends no mail.",
+            "return_url": "The company has no return addresses: add it under Company, Profile.",
+        }
+        errors = [{"pointer": f"#/{name}", "detail": why[name]} for name in missing]
+        raise ProblemError("invalid_request", errors=errors)
+    link, url = links.send(row, request.principal, **form.cleaned_data)
+    return answer(request, NewLink(**_out(link), url=url, mailed=link.mailed), 201)
+
+
+@router.get(
+    "/installations/{uuid:installation_id}/setup-links",
+    response=responses(Page[LinkOut], 404),
+    auth=scope("read"),
+    operation_id="list_setup_links",
+    summary="List its setup links, newest first",
+)
+def list_links(request: HttpRequest, installation_id: UUID, asked: Query[Paging]) -> HttpResponse:
+    rows = SetupLink.objects.visible_to(request.principal).filter(installation=find(request, installation_id))
+    return answer(request, Page[LinkOut](**page(rows, asked, lambda row: LinkOut(**_out(row)))))
+
+
+@router.post(
+    "/installations/{uuid:installation_id}/setup-links",
+    response=responses(NewLink, 404, 409, status=201),
+    auth=scope("write"),
+    operation_id="create_setup_link",
+    summary="Make a setup link",
+)
+@idempotent(whole=False)
+def create_link(request: HttpRequest, installation_id: UUID, body: LinkIn) -> HttpResponse:
+    row = find(request, installation_id)
+    if row.disabled_at:
+        raise ProblemError("installation_disabled")
+    return _issue(request, row, body)
+
+
+@router.post(
+    "/installations/{uuid:installation_id}/reauthorise",
+    response=responses(NewLink, 404, 409, status=201),
+    auth=scope("write"),
+    operation_id="reauthorise_installation",
+    summary="Ask its customer to authorise again",
+    description="Makes a setup link. What is in use works on until the new credential is verified.",
+)
+@idempotent(whole=False)
+def reauthorise(request: HttpRequest, installation_id: UUID, body: ReauthoriseIn) -> HttpResponse:
+    row = find(request, installation_id)
+    if row.disabled_at:
+        raise ProblemError("installation_disabled")
+    if row.current is None:
+        raise ProblemError("connector_gone")
+    ask_again(row, request.principal, switch_account=body.switch_account)
+    return _issue(request, row, body)
+
+
+@router.delete(
+    "/installations/{uuid:installation_id}/setup-links/{uuid:link_id}",
+    response=responses(None, 404, status=204),
+    auth=scope("write"),
+    operation_id="revoke_setup_link",
+    summary="Withdraw a setup link",
+)
+def revoke_link(request: HttpRequest, installation_id: UUID, link_id: UUID) -> HttpResponse:
+    row = find(request, installation_id)
+    links_of_it = SetupLink.objects.visible_to(request.principal).filter(installation=row)
+    link = get_object_or_404(links_of_it, pk=link_id)
+    link.revoke()
+    Event.objects.record("setup_link.revoked", request.principal, "A setup link was withdrawn", subject=row)
+    return answer(request, None)

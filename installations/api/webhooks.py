@@ -1,0 +1,297 @@
+"""Webhook endpoints: where the partner's own software is told what happens."""
+
+from datetime import datetime, timedelta
+from typing import Literal
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from ninja import Query, Router, Schema
+from pydantic import AwareDatetime, Field, StrictBool
+
+from console.bearer import scope
+from console.contract import Body, Line, Page, Paging, answer, page, responses
+from console.idempotency import idempotent
+from console.problems import ProblemError
+from installations.models import WebhookDelivery, WebhookEndpoint
+from installations.webhooks import endpoints
+
+router = Router(tags=["Webhooks"])
+
+
+class EndpointOut(Schema):
+    id: UUID
+    url: str
+    description: str
+    types: list[str] = Field(description="What is told there; empty: everything, and what is added later.")
+    is_active: bool
+    disabled_reason: str | None
+    failing_since: datetime | None = Field(description="Since when every delivery has failed.")
+    created_at: datetime
+
+    @classmethod
+    def of(cls, row: WebhookEndpoint) -> "EndpointOut":
+        return cls(**_facts(row))
+
+
+class NewEndpoint(EndpointOut):
+    secret: str = Field(description="Signs what is sent (Standard Webhooks). It is known only now.")
+
+
+class Secret(Schema):
+    secret: str = Field(description="It is known only now.")
+
+
+class EndpointIn(Body):
+    url: str = Field(max_length=500, description="An https address.")
+    description: Line = ""
+    types: list[str] = Field([], max_length=50)
+
+
+class EndpointPatch(Body):
+    url: str | None = Field(None, max_length=500)
+    description: Line | None = None
+    types: list[str] | None = Field(None, max_length=50)
+    is_active: StrictBool | None = None
+
+
+class RotateIn(Body):
+    overlap_hours: int = Field(24, ge=0, le=168, description="So long the secret before signs as well.")
+
+
+class ReplayIn(Body):
+    since: AwareDatetime
+    until: AwareDatetime | None = None
+
+
+class Replayed(Schema):
+    messages: int
+
+
+class Try(Schema):
+    at: datetime
+    ms: int | None
+    status: int | None
+    problem: str | None
+    excerpt: str | None
+
+
+class DeliveryOut(Schema):
+    id: UUID
+    message_id: str = Field(description="The webhook-id, the same at each try.")
+    type: str
+    state: Literal["pending", "delivered", "failed"]
+    created_at: datetime
+    next_at: datetime | None
+    tries: list[Try]
+
+    @classmethod
+    def of(cls, row: WebhookDelivery) -> "DeliveryOut":
+        tries = [
+            Try(
+                at=made["at"],
+                ms=made.get("ms"),
+                status=made.get("status"),
+                problem=made.get("problem") or None,
+                excerpt=made.get("excerpt") or None,
+            )
+            for made in row.tries
+        ]
+        return cls(
+            id=row.pk,
+            message_id=row.message_id,
+            type=row.message.type,
+            state=row.state,
+            created_at=row.created_at,
+            next_at=row.next_at,
+            tries=tries,
+        )
+
+
+class AskedDeliveries(Paging):
+    state: Literal["pending", "delivered", "failed"] | None = None
+
+
+def _facts(row: WebhookEndpoint) -> dict:
+    return {
+        "id": row.pk,
+        "url": row.url,
+        "description": row.description,
+        "types": list(row.types),
+        "is_active": row.is_active,
+        "disabled_reason": row.disabled_reason or None,
+        "failing_since": row.failing_since,
+        "created_at": row.created_at,
+    }
+
+
+def _find(request: HttpRequest, endpoint_id: UUID) -> WebhookEndpoint:
+    return get_object_or_404(WebhookEndpoint.objects.visible_to(request.principal), pk=endpoint_id)
+
+
+def _refuse_confined(request: HttpRequest) -> None:
+    if request.principal.account_id:
+        raise ProblemError("account_key")
+
+
+def _wrong(error: ValidationError) -> ProblemError:
+    if hasattr(error, "error_dict"):
+        errors = [
+            {"pointer": f"#/{name}", "detail": text}
+            for name, texts in error.message_dict.items()
+            for text in texts
+        ]
+    else:
+        errors = [{"pointer": "#", "detail": text} for text in error.messages]
+    return ProblemError("invalid_request", errors=errors)
+
+
+@router.get(
+    "/webhook-endpoints",
+    response=responses(Page[EndpointOut]),
+    auth=scope("read"),
+    operation_id="list_webhook_endpoints",
+    summary="List your endpoints, newest first",
+)
+def list_endpoints(request: HttpRequest, asked: Query[Paging]) -> HttpResponse:
+    _refuse_confined(request)
+    rows = WebhookEndpoint.objects.visible_to(request.principal)
+    return answer(request, Page[EndpointOut](**page(rows, asked, EndpointOut.of)))
+
+
+@router.post(
+    "/webhook-endpoints",
+    response=responses(NewEndpoint, status=201),
+    auth=scope("write"),
+    operation_id="create_webhook_endpoint",
+    summary="Add an endpoint",
+)
+@idempotent
+def create_endpoint(request: HttpRequest, body: EndpointIn) -> HttpResponse:
+    _refuse_confined(request)
+    try:
+        row, secret = endpoints.create(request.principal, **body.model_dump())
+    except ValidationError as error:
+        raise _wrong(error) from None
+    new = NewEndpoint(**_facts(row), secret=secret)
+    return answer(request, new, 201, Location=f"/api/v1/webhook-endpoints/{row.pk}")
+
+
+@router.get(
+    "/webhook-endpoints/{uuid:endpoint_id}",
+    response=responses(EndpointOut, 404),
+    auth=scope("read"),
+    operation_id="get_webhook_endpoint",
+    summary="Read one endpoint",
+)
+def get_endpoint(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
+    return answer(request, EndpointOut.of(_find(request, endpoint_id)))
+
+
+@router.patch(
+    "/webhook-endpoints/{uuid:endpoint_id}",
+    response=responses(EndpointOut, 404),
+    auth=scope("write"),
+    operation_id="update_webhook_endpoint",
+    summary="Change an endpoint, or switch it off or on",
+)
+def update_endpoint(request: HttpRequest, endpoint_id: UUID, body: EndpointPatch) -> HttpResponse:
+    row = _find(request, endpoint_id)
+    sent = {name: value for name, value in body.model_dump(exclude_unset=True).items() if value is not None}
+    on = sent.pop("is_active", None)
+    try:
+        if sent:
+            endpoints.change(request.principal, row, **sent)
+    except ValidationError as error:
+        raise _wrong(error) from None
+    if on is not None and on != row.is_active:
+        endpoints.switch(request.principal, row, on=on)
+    return answer(request, EndpointOut.of(_find(request, endpoint_id)))
+
+
+@router.delete(
+    "/webhook-endpoints/{uuid:endpoint_id}",
+    response=responses(None, 404, status=204),
+    auth=scope("write"),
+    operation_id="delete_webhook_endpoint",
+    summary="Delete an endpoint with its log",
+)
+def delete_endpoint(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
+    endpoints.remove(request.principal, _find(request, endpoint_id))
+    return answer(request, None)
+
+
+@router.post(
+    "/webhook-endpoints/{uuid:endpoint_id}/rotate-secret",
+    response=responses(Secret, 404),
+    auth=scope("write"),
+    operation_id="rotate_webhook_secret",
+    summary="Give it a new secret",
+)
+@idempotent
+def rotate_secret(request: HttpRequest, endpoint_id: UUID, body: RotateIn) -> HttpResponse:
+    row = _find(request, endpoint_id)
+    overlap = timedelta(hours=body.overlap_hours)
+    response = answer(
+        request, Secret(secret=endpoints.rotate_secret(request.principal, row, overlap=overlap))
+    )
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+@router.post(
+    "/webhook-endpoints/{uuid:endpoint_id}/test",
+    response=responses(DeliveryOut, 404, 409),
+    auth=scope("write"),
+    operation_id="test_webhook_endpoint",
+    summary="Send it a message that says nothing",
+)
+@idempotent
+def test_endpoint(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
+    row = endpoints.test(request.principal, _find(request, endpoint_id))
+    return answer(request, DeliveryOut.of(row))
+
+
+@router.post(
+    "/webhook-endpoints/{uuid:endpoint_id}/replay",
+    response=responses(Replayed, 404, 409),
+    auth=scope("write"),
+    operation_id="replay_webhooks",
+    summary="Send again what failed in a time",
+)
+@idempotent
+def replay(request: HttpRequest, endpoint_id: UUID, body: ReplayIn) -> HttpResponse:
+    row = _find(request, endpoint_id)
+    many = endpoints.replay(request.principal, row, body.since, body.until)
+    return answer(request, Replayed(messages=many))
+
+
+@router.get(
+    "/webhook-endpoints/{uuid:endpoint_id}/deliveries",
+    response=responses(Page[DeliveryOut], 404),
+    auth=scope("read"),
+    operation_id="list_webhook_deliveries",
+    summary="List what was sent there, newest first",
+)
+def list_deliveries(request: HttpRequest, endpoint_id: UUID, asked: Query[AskedDeliveries]) -> HttpResponse:
+    endpoint = _find(request, endpoint_id)
+    rows = WebhookDelivery.objects.visible_to(request.principal).filter(endpoint=endpoint)
+    if asked.state:
+        rows = rows.filter(state=asked.state)
+    return answer(request, Page[DeliveryOut](**page(rows.select_related("message"), asked, DeliveryOut.of)))
+
+
+@router.post(
+    "/webhook-endpoints/{uuid:endpoint_id}/deliveries/{uuid:delivery_id}/send-again",
+    response=responses(DeliveryOut, 404, 409),
+    auth=scope("write"),
+    operation_id="send_webhook_again",
+    summary="Send one message again, with the same id",
+)
+@idempotent
+def send_again(request: HttpRequest, endpoint_id: UUID, delivery_id: UUID) -> HttpResponse:
+    rows = WebhookDelivery.objects.visible_to(request.principal).select_related("message", "endpoint")
+    row = get_object_or_404(rows.filter(endpoint=_find(request, endpoint_id)), pk=delivery_id)
+    endpoints.send_again(request.principal, row)
+    return answer(request, DeliveryOut.of(get_object_or_404(rows, pk=delivery_id)))
