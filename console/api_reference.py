@@ -71,7 +71,8 @@ class Operation:
 
 @dataclass(frozen=True)
 class Reference:
-    about: tuple[str, ...]
+    # Paragraphs, each of texts of which every second one is code.
+    about: tuple[list[str], ...]
     tags: tuple[tuple[str, tuple[Operation, ...]], ...]
 
 
@@ -84,7 +85,7 @@ def reference() -> Reference:
         for method, operation in operations.items():
             found = reader.operation(path, method, operation)
             tags.setdefault(found.tag, []).append(found)
-    about = tuple(document["info"]["description"].split("\n\n"))
+    about = tuple(paragraph.split("`") for paragraph in document["info"]["description"].split("\n\n"))
     return Reference(about, tuple((tag, tuple(found)) for tag, found in tags.items()))
 
 

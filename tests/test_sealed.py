@@ -9,6 +9,7 @@ import pytest
 from django.core.exceptions import FieldError
 from django.core.management import call_command
 from django.db import connection, models, transaction
+from django.test import Client
 from django.urls import reverse
 
 from connectors.models import ConnectorSettings
