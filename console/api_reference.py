@@ -1,6 +1,7 @@
 """The API as people read it, from the OpenAPI document that programs read."""
 
 import json
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
@@ -191,6 +192,7 @@ class _Reader:
 
 
 def _curl(path: str, method: str, example: str) -> str:
+    path = re.sub(r"{(\w+)}", lambda found: f"${found[1].upper()}", path)
     lines = [f'curl "{settings.BASE_URL}{path}"', '  -H "Authorization: Bearer $API_KEY"']
     if method != "get":
         lines[0] = f'curl -X {method.upper()} "{settings.BASE_URL}{path}"'
