@@ -195,7 +195,7 @@ def list_events(request: HttpRequest, asked: Query[AskedEvents]) -> HttpResponse
 
 _ABOUT = """\
 Call it with an API key of your company: `Authorization: Bearer pc_live_…`. Keys are made in the console
-under Company, API keys.
+under Developers, API keys.
 
 Every fault is a problem (RFC 9457) with a stable `type`. Lists come in pages: send `next` as `cursor`.
 Repeat a POST safely with an `Idempotency-Key`. `RateLimit` says how many calls are left in this minute."""

@@ -1,6 +1,7 @@
 """The API as people read it, from the OpenAPI document that programs read."""
 
 import json
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
@@ -71,7 +72,8 @@ class Operation:
 
 @dataclass(frozen=True)
 class Reference:
-    about: tuple[str, ...]
+    # Paragraphs, each of texts of which every second one is code.
+    about: tuple[list[str], ...]
     tags: tuple[tuple[str, tuple[Operation, ...]], ...]
 
 
@@ -84,7 +86,7 @@ def reference() -> Reference:
         for method, operation in operations.items():
             found = reader.operation(path, method, operation)
             tags.setdefault(found.tag, []).append(found)
-    about = tuple(document["info"]["description"].split("\n\n"))
+    about = tuple(paragraph.split("`") for paragraph in document["info"]["description"].split("\n\n"))
     return Reference(about, tuple((tag, tuple(found)) for tag, found in tags.items()))
 
 
@@ -190,6 +192,7 @@ class _Reader:
 
 
 def _curl(path: str, method: str, example: str) -> str:
+    path = re.sub(r"{(\w+)}", lambda found: f"${found[1].upper()}", path)
     lines = [f'curl "{settings.BASE_URL}{path}"', '  -H "Authorization: Bearer $API_KEY"']
     if method != "get":
         lines[0] = f'curl -X {method.upper()} "{settings.BASE_URL}{path}"'

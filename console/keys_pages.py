@@ -22,8 +22,8 @@ PAGE_SIZE = 50
 @require_safe
 @partner_member
 def api_keys(request: HttpRequest) -> HttpResponse:
-    rows = ApiKey.objects.visible_to(request.principal).select_related("account")
-    page = LongPaginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
+    rows = ApiKey.objects.visible_to(request.principal)
+    page = LongPaginator(rows, PAGE_SIZE, joined=["account"]).get_page(request.GET.get("page"))
     return render(request, "console/api_keys.html", {"page": page})
 
 

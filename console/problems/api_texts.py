@@ -6,7 +6,7 @@ API_PROBLEMS = {
     "key_missing": Problem(
         "An API key is needed",
         "Send one with the request: Authorization: Bearer pc_live_… Keys are made in the console under "
-        "Company, API keys.",
+        "Developers, API keys.",
         PARTNER,
         status=401,
     ),
