@@ -250,7 +250,7 @@ api = Api(
     openapi_url="openapi.json",
     docs_url=None,
 )
-for router in (connectors, accounts, *installed, record):
+for router in (*installed, connectors, accounts, record):
     api.add_router("", router)
 
 
