@@ -18,6 +18,7 @@ _BY_NAME = {
     "connector": "heartland-retail",
     "auth_method": "api_key",
     "access_token": "…",
+    "url": "https://app.example.com/webhooks",
 }
 _BY_FORMAT = {
     "uuid": "6f1c2a52-8d0e-4c1b-9a57-2f6b0c7d4e11",

@@ -411,6 +411,7 @@ def test_no_address_of_the_product_shows_a_secret_to_anybody(world, owner, stran
         "delivery_id": list(WebhookDelivery.objects.values_list("pk", flat=True)),
         "registration_id": list(AuthorizationRequest.objects.values_list("registration_id", flat=True)),
         "name": ["client_id", "client_secret"],
+        "rest": ["items"],
         "reference": references[:3],
         "code": ["attempt_unknown"],
         "source": ["form", "manifest"],
