@@ -249,6 +249,23 @@ api = Api(
     urls_namespace="api",
     openapi_url="openapi.json",
     docs_url=None,
+    # The order in which it is read; that of the routers is the one in which addresses are looked for.
+    openapi_extra={
+        "tags": [
+            {"name": name}
+            for name in (
+                "Connectors",
+                "Connector settings",
+                "Accounts",
+                "Installations",
+                "Setup links",
+                "Credentials",
+                "Proxy",
+                "Webhooks",
+                "Events",
+            )
+        ]
+    },
 )
 for router in (*installed, connectors, accounts, record):
     api.add_router("", router)

@@ -82,11 +82,11 @@ class Reference:
 def reference() -> Reference:
     document = api.get_openapi_schema()
     reader = _Reader(document["components"]["schemas"])
-    tags: dict[str, list[Operation]] = {}
+    tags: dict[str, list[Operation]] = {tag["name"]: [] for tag in document["tags"]}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             found = reader.operation(path, method, operation)
-            tags.setdefault(found.tag, []).append(found)
+            tags[found.tag].append(found)
     about = tuple(paragraph.split("`") for paragraph in document["info"]["description"].split("\n\n"))
     return Reference(about, tuple((tag, tuple(found)) for tag, found in tags.items()))
 
