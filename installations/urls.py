@@ -5,14 +5,14 @@ from installations import (
     callback,
     entrances,
     health_pages,
-    hook_pages,
     listing,
-    receiving,
     registrations,
     steps,
     tryouts,
     views,
 )
+from installations.hooks import receiving
+from installations.hooks import views as hooks
 from installations.notices import views as notices
 from installations.webhooks import views as webhooks
 
@@ -55,25 +55,25 @@ urlpatterns = [
         views.revoke_link,
         name="installation-link-revoke",
     ),
-    path("installations/<uuid:installation_id>/webhooks/", hook_pages.received, name="installation-webhooks"),
+    path("installations/<uuid:installation_id>/webhooks/", hooks.received, name="installation-webhooks"),
     path(
         "installations/<uuid:installation_id>/webhooks/address/",
-        hook_pages.make_address,
+        hooks.make_address,
         name="installation-webhook-address",
     ),
     path(
         "installations/<uuid:installation_id>/webhooks/secret/",
-        hook_pages.enter_secret,
+        hooks.enter_secret,
         name="installation-webhook-secret",
     ),
     path(
         "installations/<uuid:installation_id>/webhooks/<uuid:received_id>/",
-        hook_pages.one,
+        hooks.one,
         name="installation-webhook",
     ),
     path(
         "installations/<uuid:installation_id>/webhooks/<uuid:received_id>/forward/",
-        hook_pages.forward_again,
+        hooks.forward_again,
         name="installation-webhook-forward",
     ),
     path(

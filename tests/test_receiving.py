@@ -18,7 +18,8 @@ from connectors import registry
 from console import clock, throttle
 from console.models import Event
 from console.tidying import _CHORES
-from installations import forwarding, receiving, signatures
+from installations.hooks import forwarding, receiving, signatures
+from installations.hooks.signatures import Incoming
 from installations.models import (
     HookAddress,
     Installation,
@@ -28,7 +29,6 @@ from installations.models import (
     WebhookEndpoint,
     WebhookMessage,
 )
-from installations.signatures import Incoming
 from tests.product import full
 from tests.test_signatures import DECLARED, Sample
 

@@ -18,8 +18,8 @@ from connectors.authoring.changes import compare
 from connectors.manifest import BadManifest, json_schema, parse
 from connectors.manifest.webhook import Place, Webhook
 from connectors.registry import Connector
-from installations import signatures
-from installations.signatures import Incoming, Refused, verify
+from installations.hooks import signatures
+from installations.hooks.signatures import Incoming, Refused, verify
 
 LIBRARY = Path(__file__).resolve().parents[1] / "connectors" / "library"
 DECLARED = [slug for slug, connector in sorted(registry.all().items()) if connector.manifest.webhook]

@@ -20,9 +20,9 @@ from connectors.manifest.webhook import Webhook
 from console import clock, crypto, throttle
 from console.middleware import client_address, network_of
 from console.problems import ProblemError
-from installations import forwarding, signatures
+from installations.hooks import forwarding, signatures
+from installations.hooks.signatures import Incoming, Refused
 from installations.models import HELD, HookAddress, Installation, ReceivedWebhook, Status
-from installations.signatures import Incoming, Refused
 from installations.values import at
 
 # Bytes of a body.

@@ -14,8 +14,8 @@ from connectors.manifest.webhook import Webhook
 from console.models import Event
 from console.paging import LongPaginator
 from console.tenancy import Principal, partner_member
-from installations import forwarding
 from installations.ending import name_of
+from installations.hooks import forwarding
 from installations.models import HELD, HookAddress, Installation, ReceivedWebhook
 
 PAGE_SIZE = 50
