@@ -392,7 +392,7 @@ def validated(folder, capsys) -> str:
 
 LACKING = {
     "airtable": "lookup-base_id.json, personal_access_token.http or verification.http, authorization_code.http",
-    "google-calendar": "service_account-token.http or token.http, assertion.json, authorization_code-consent.http",
+    "google-calendar": "service_account-token.http or token.http, assertion.json",
     "heartland-retail": "discovery.json, api_key.http or verification.http",
     "stripe": "received.http, received.json",
     "postgresql": "",
