@@ -67,7 +67,7 @@ def sign_in(protocol: Literal["postgresql", "mysql"], server: Server) -> None:
         {"postgresql": _postgresql, "mysql": _mysql}[protocol](server, addresses, until)
 
 
-def _left(until: float) -> float:
+def left_of(until: float) -> float:
     left = until - time.monotonic()
     if left <= 0:
         raise http.Unreachable("timeout", "the deadline has passed")
@@ -110,7 +110,7 @@ def _postgresql(server: Server, addresses: list[tuple[str, int]], until: float) 
                 gssencmode="disable",
                 passfile=os.devnull,
                 # For each address; psycopg counts it for all of the sign-in.
-                connect_timeout=max(2, math.ceil(_left(until) / len(addresses))),
+                connect_timeout=max(2, math.ceil(left_of(until) / len(addresses))),
                 application_name="Partner Console",
                 **verified,
             ).close()
@@ -148,7 +148,7 @@ _NOT_PERMITTED = {ER.DBACCESS_DENIED_ERROR, ER.HOST_NOT_PRIVILEGED}
 
 
 def _mysql(server: Server, addresses: list[tuple[str, int]], until: float) -> None:
-    with _authority(server) as bundle, _dialled(addresses, until) as sock:
+    with _authority(server) as bundle, dialled(addresses, until) as sock:
         connection = pymysql.connect(
             host=server.host,
             user=server.username,
@@ -156,8 +156,8 @@ def _mysql(server: Server, addresses: list[tuple[str, int]], until: float) -> No
             database=server.database,
             ssl=_context(server.tls, bundle),
             ssl_disabled=server.tls == "disable",
-            read_timeout=_left(until),
-            write_timeout=_left(until),
+            read_timeout=left_of(until),
+            write_timeout=left_of(until),
             defer_connect=True,
         )
         try:
@@ -183,12 +183,12 @@ def _context(mode: Mode, bundle: str) -> ssl.SSLContext | None:
 
 
 @contextmanager
-def _dialled(addresses: list[tuple[str, int]], until: float) -> Iterator[socket.socket]:
+def dialled(addresses: list[tuple[str, int]], until: float) -> Iterator[socket.socket]:
     """A connection that is cut when the deadline has passed: the libraries count from byte to byte."""
     failure: OSError | None = None
     for address in addresses:
         try:
-            sock = socket.create_connection(address, timeout=min(http.CONNECT_SECONDS, _left(until)))
+            sock = socket.create_connection(address, timeout=min(http.CONNECT_SECONDS, left_of(until)))
             break
         except OSError as error:
             failure = error
@@ -196,7 +196,7 @@ def _dialled(addresses: list[tuple[str, int]], until: float) -> Iterator[socket.
         raise http.Unreachable("connection", type(failure).__name__) from failure
     # TLS takes the socket over, and its copy still ends the connection.
     with sock, sock.dup() as copy:
-        timer = threading.Timer(_left(until), _cut, (copy,))
+        timer = threading.Timer(left_of(until), _cut, (copy,))
         timer.start()
         try:
             yield sock

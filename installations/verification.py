@@ -9,7 +9,7 @@ from typing import Any
 from connectors.manifest import AuthMethod, Manifest
 from connectors.manifest.verification import SignInVerification
 from connectors.manifest.vocabulary import matches, names_in
-from console import databases, http
+from console import databases, http, sftp
 from console.problems import ProblemError, hide
 from installations.auth import Token, sign
 from installations.values import BadValue, at, fill, fill_body, fill_url, paths_of, text_at
@@ -205,24 +205,25 @@ def _signs_in(caller: Caller, check: SignInVerification, known: dict[str, str]) 
         return _answers_there(check.tunnel_host, check.tunnel_port, check.account_id, known)
     host = fill(check.host, known)
     try:
-        databases.sign_in(
-            check.protocol,
-            databases.Server(
-                host,
-                int(fill(check.port, known)),
-                fill(check.database, known),
-                fill(check.username, known),
-                fill(check.password, known),
-                databases.TLS.get(fill(check.tls, known), "verify-full"),
-                # Of many lines: it goes into a file, and into no header.
-                Template(check.authority).substitute(known),
-            ),
-        )
+        _sign_in(check, host, int(fill(check.port, known)), known)
     except databases.Refused as error:
         raise ProblemError(error.code, words=hide(str(error), *caller.token.secrets)) from error
     except (http.Unreachable, ValueError) as error:
         raise ProblemError("provider_unavailable", words=f"{host} does not answer: {error}") from error
     return _named(fill(check.account_id, known))
+
+
+def _sign_in(check: SignInVerification, host: str, port: int, known: dict[str, str]) -> None:
+    username, password = fill(check.username, known), fill(check.password, known)
+    # Of many lines, and in no header.
+    key, authority = (Template(text).substitute(known) for text in (check.private_key, check.authority))
+    if check.protocol == "sftp":
+        sftp.sign_in(sftp.Server(host, port, username, password, key, fill(check.passphrase, known)))
+        return
+    tls = databases.TLS.get(fill(check.tls, known), "verify-full")
+    database = fill(check.database, known)
+    server = databases.Server(host, port, database, username, password, tls, authority)
+    databases.sign_in(check.protocol, server)
 
 
 def _named(account: str) -> Identity:

@@ -391,7 +391,7 @@ def validated(folder, capsys) -> str:
 
 
 LACKING = {
-    "airtable": "lookup-base_id.json, personal_access_token.http or verification.http, authorization_code.http",
+    "airtable": "lookup-base_id.json, personal_access_token.http or verification.http",
     "google-calendar": "service_account-token.http or token.http, assertion.json",
     "heartland-retail": "discovery.json, api_key.http or verification.http",
     "stripe": "received.http, received.json",

@@ -67,18 +67,20 @@ class SignInVerification(Part):
     """A server that speaks a protocol of its own is signed in to, and nothing is asked of it."""
 
     type: Literal["sign_in"]
-    protocol: Literal["postgresql", "mysql"]
+    protocol: Literal["postgresql", "mysql", "sftp"]
     # Not filled in where there is a tunnel: then an answer of the tunnel's server is all that is checked.
     host: Filled
     port: Filled
-    tunnel_host: Filled
-    tunnel_port: Filled
-    database: Filled
+    tunnel_host: Filled = ""
+    tunnel_port: Filled = ""
+    database: Filled = ""
     username: Filled
-    password: Filled
+    password: Filled = ""
+    private_key: Filled = ""
+    passphrase: Filled = ""
     # true or false, or MySQL's own words for it; `authority` is a certificate, blank for the public ones.
-    tls: Filled
-    authority: Filled
+    tls: Filled = ""
+    authority: Filled = ""
     account_id: Filled
 
     @property
