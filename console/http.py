@@ -325,14 +325,21 @@ def send(
         _now.limit, _now.seconds, _now.may_be_local = BODY_LIMIT, None, False
 
 
-def knock(host: str, port: int) -> None:
-    """Open a connection to a public address and close it. Raises Unreachable, OSError."""
-    _now.at = time.monotonic() + CONNECT_SECONDS
+def reachable(host: str, port: int, seconds: float = CONNECT_SECONDS) -> list[tuple[str, int]]:
+    """Where a server that speaks no HTTP may be connected to, each address checked; the look-up has so long.
+
+    Whoever connects must use one of these and look nothing up again. Raises Unreachable.
+    """
+    give(seconds)
     if target := stand_in(f"tcp://{host}:{port}"):
         parts = urlsplit(target)
-        socket.create_connection((parts.hostname, parts.port), timeout=CONNECT_SECONDS).close()
-        return
+        return [(parts.hostname, parts.port)]
     addresses = _addresses(host, port)
     if not all(is_public(address.partition("%")[0]) for address in addresses):
         raise Unreachable("address", f"{host} leads to an address that is not public")
-    socket.create_connection((addresses[0], port), timeout=CONNECT_SECONDS).close()
+    return [(address, port) for address in addresses]
+
+
+def knock(host: str, port: int) -> None:
+    """Open a connection to a public address and close it. Raises Unreachable, OSError."""
+    socket.create_connection(reachable(host, port)[0], timeout=CONNECT_SECONDS).close()

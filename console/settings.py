@@ -244,7 +244,7 @@ LOGGING = {
         "django.security.csrf": {"filters": ["route"]},
     },
 }
-# The first two log tokens and client secrets at DEBUG, the third whole addresses as a warning: whatever
-# the root level says.
-for _name in ("oauthlib", "requests_oauthlib", "urllib3"):
+# The first two log tokens and client secrets at DEBUG, the third whole addresses as a warning, the last user
+# names: whatever the root level says.
+for _name in ("oauthlib", "requests_oauthlib", "urllib3", "asyncssh"):
     LOGGING["loggers"][_name] = {"level": "ERROR"}

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from string import Template
 from typing import Any
 
 from connectors.manifest import AuthMethod, Manifest
-from connectors.manifest.verification import TcpVerification
+from connectors.manifest.verification import SignInVerification
 from connectors.manifest.vocabulary import matches, names_in
-from console import http
+from console import databases, http, sftp
 from console.problems import ProblemError, hide
 from installations.auth import Token, sign
 from installations.values import BadValue, at, fill, fill_body, fill_url, paths_of, text_at
@@ -129,7 +130,9 @@ def _verify(caller: Caller) -> Identity:
     known = caller.known(**discovered)
     verification = caller.verification
     if verification.type == "tcp":
-        return _answers_there(verification, known)
+        return _answers_there(verification.host, verification.port, verification.account_id, known)
+    if verification.type == "sign_in":
+        return _signs_in(caller, verification, known)
     data = _who(caller, known)
     account_name = caller.text(data, *verification.account_name)
     if not account_name and verification.account_name_url:
@@ -186,14 +189,44 @@ def _account_id(caller: Caller, data: Any, known: dict[str, str]) -> str:
     return found
 
 
-def _answers_there(check: TcpVerification, known: dict[str, str]) -> Identity:
+def _answers_there(host: str, port: str, account_id: str, known: dict[str, str]) -> Identity:
     """That a server answers at the address, and no more: the credential is not proven."""
-    host, port = fill(check.host, known), fill(check.port, known)
+    host = fill(host, known)
     try:
-        http.knock(host, int(port))
+        http.knock(host, int(fill(port, known)))
     except (OSError, http.Unreachable, ValueError) as error:
         raise ProblemError("provider_unavailable", words=f"{host} does not answer: {error}") from error
-    account = fill(check.account_id, known) or host
+    return _named(fill(account_id, known) or host)
+
+
+def _signs_in(caller: Caller, check: SignInVerification, known: dict[str, str]) -> Identity:
+    """The server lets the credential in. Through a tunnel we cannot look so far."""
+    if fill(check.tunnel_host, known):
+        return _answers_there(check.tunnel_host, check.tunnel_port, check.account_id, known)
+    host = fill(check.host, known)
+    try:
+        _sign_in(check, host, int(fill(check.port, known)), known)
+    except databases.Refused as error:
+        raise ProblemError(error.code, words=hide(str(error), *caller.token.secrets)) from error
+    except (http.Unreachable, ValueError) as error:
+        raise ProblemError("provider_unavailable", words=f"{host} does not answer: {error}") from error
+    return _named(fill(check.account_id, known))
+
+
+def _sign_in(check: SignInVerification, host: str, port: int, known: dict[str, str]) -> None:
+    username, password = fill(check.username, known), fill(check.password, known)
+    # Of many lines, and in no header.
+    key, authority = (Template(text).substitute(known) for text in (check.private_key, check.authority))
+    if check.protocol == "sftp":
+        sftp.sign_in(sftp.Server(host, port, username, password, key, fill(check.passphrase, known)))
+        return
+    tls = databases.TLS.get(fill(check.tls, known), "verify-full")
+    database = fill(check.database, known)
+    server = databases.Server(host, port, database, username, password, tls, authority)
+    databases.sign_in(check.protocol, server)
+
+
+def _named(account: str) -> Identity:
     return Identity(account_id=account[:253], account_name=account[:200], user_name="")
 
 

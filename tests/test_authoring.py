@@ -10,6 +10,7 @@ import zipfile
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.management import call_command
 
 from connectors import logo, registry
 from connectors.authoring import folder
@@ -378,6 +379,8 @@ def test_a_connector_that_is_exported_and_imported_is_the_same_byte_by_byte(owne
     assert row.guide.encode() == (source / "guide.md").read_bytes()
     drawn = source / "logo.svg"
     assert bytes(row.logo) == (drawn.read_bytes() if drawn.exists() else b"")
+    kept = {path.name: path.read_bytes() for path in (source / "samples").iterdir()}
+    assert {name: text.encode() for name, text in row.samples.items()} == kept != {}
     assert stranger.client.get(f"/connectors/library/custom-{slug}/export/").content == exported
 
 
@@ -392,6 +395,41 @@ def test_an_exported_folder_can_be_unpacked_and_put_into_a_library(owner, draft,
     assert [path.name for path in files] == ["guide.md", "logo.svg", "manifest.toml"]
     assert all(stat.S_IMODE(path.stat().st_mode) & 0o600 == 0o600 for path in files)
     assert registry.read(tmp_path / "acme").files == (MANIFEST, GUIDE, SVG)
+
+
+def validated(folder, capsys) -> str:
+    call_command("connectors", "validate", str(folder))
+    return capsys.readouterr().out
+
+
+LACKING = {
+    "airtable": "lookup-base_id.json, personal_access_token.http or verification.http",
+    "google-calendar": "service_account-token.http or token.http, assertion.json",
+    "heartland-retail": "discovery.json, api_key.http or verification.http",
+    "stripe": "received.http, received.json",
+    "postgresql": "",
+}
+
+
+@pytest.mark.parametrize(("slug", "lacking"), LACKING.items(), ids=LACKING)
+def test_an_exported_folder_has_what_the_library_needs_and_what_it_lacks_is_said(
+    owner, slug, lacking, tmp_path, capsys
+):
+    (tmp_path / "x.zip").write_bytes(owner.client.get(f"/connectors/library/{slug}/export/").content)
+    shutil.unpack_archive(tmp_path / "x.zip", tmp_path)
+    assert "lacks" not in validated(tmp_path / slug, capsys)
+    shutil.rmtree(tmp_path / slug / "samples", ignore_errors=True)
+    said = validated(tmp_path / slug, capsys)
+    assert all(file in said for file in lacking.split(", "))
+    assert ("lacks" in said) == bool(lacking)
+
+
+def test_a_folder_without_samples_is_good_and_what_the_library_needs_is_said(owner, draft, tmp_path, capsys):
+    (tmp_path / "x.zip").write_bytes(owner.client.get(f"{HOME}export/").content)
+    shutil.unpack_archive(tmp_path / "x.zip", tmp_path)
+    said = validated(tmp_path / "acme", capsys)
+    assert "1 connector is good." in said
+    assert "samples/api_key.http or verification.http" in said
 
 
 def test_nothing_but_a_partners_own_is_exported(owner, stranger, draft):
@@ -430,6 +468,22 @@ ARCHIVES = {
         packed(GOOD[0], ("acme/guide.md", b"\xff")),
         "guide.md: byte 0 is not UTF-8",
     ),
+    "a sample that is no text": (
+        packed(*GOOD, ("acme/samples/token.json", b"\xff")),
+        "samples/token.json: byte 0 is not UTF-8",
+    ),
+    "a sample that no database takes": (
+        packed(*GOOD, ("acme/samples/token.json", b"\0")),
+        "samples/token.json has a character that no text has",
+    ),
+    "a sample without end": (
+        packed(*GOOD, ("acme/samples/token.json", b" " * 50_000_000)),
+        "samples/token.json has more than 65,536 bytes",
+    ),
+    "samples without end": (
+        packed(*GOOD, *((f"acme/samples/{number}.json", "{}") for number in range(101))),
+        "101 samples",
+    ),
     "a manifest that is wrong": (packed(("acme/manifest.toml", "x = 1"), GOOD[1]), "x: no such key"),
 }
 
@@ -442,9 +496,11 @@ def test_a_bad_archive_is_refused_and_nothing_of_it_is_kept(owner, data, words):
 
 def test_names_in_an_archive_lead_nowhere(owner, tmp_path, settings):
     evil = [("../../../../tmp/../acme/manifest.toml", MANIFEST), ("../../../../tmp/../acme/guide.md", GUIDE)]
+    evil.append(("../../../../tmp/../acme/samples/../../x.json", "{}"))
     before = sorted(settings.BASE_DIR.parent.iterdir())
     assert import_folder(owner, packed(*evil, ("/etc/cron.d/x", "x"))).status_code == 302
-    assert CustomConnector.objects.get().slug == "custom-acme"
+    row = CustomConnector.objects.get()
+    assert (row.slug, row.samples) == ("custom-acme", {})
     assert sorted(settings.BASE_DIR.parent.iterdir()) == before
 
 

@@ -455,10 +455,10 @@ def test_connectors_are_found_while_their_name_is_typed(visit, product, viewport
     assert "q=postgers" in admin.page.url
     admin.page.get_by_role("searchbox").fill("google")
     admin.page.get_by_label("Category").select_option("Marketing")
-    expect(admin.page.locator("#results .main")).to_have_count(2)
+    expect(admin.page.locator("#results .main")).to_have_count(3)
     # What was typed is not lost with the next click.
     admin.page.get_by_role("link", name="Not configured", exact=True).click()
-    expect(admin.page.locator("#results .main")).to_have_count(2)
+    expect(admin.page.locator("#results .main")).to_have_count(3)
     expect(admin.page.get_by_role("searchbox")).to_have_value("google")
     admin.page.get_by_role("searchbox").fill("nothing-like-it-at-all")
     admin.sees("No connector matches").looks()

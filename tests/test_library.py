@@ -6,10 +6,12 @@ connector's samples. A connector that cannot be installed here is not in the lib
 
 import json
 import re
+from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 from urllib.parse import parse_qsl, urlsplit
 
+import asyncssh
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -25,6 +27,7 @@ from installations.values import fill, fill_scopes
 from tests.samples import TOKEN, Samples, example
 from tests.stand_ins.oauth1 import OAuth1Server
 from tests.stand_ins.quirks import Quirks, Request, answer
+from tests.stand_ins.sftp import sftp_server
 
 LIBRARY = Path(__file__).resolve().parents[1] / "connectors" / "library"
 WAYS = [
@@ -219,10 +222,10 @@ def test_it_is_installed_from_the_form_to_connected(
     manifest, method = provider.manifest, provider.method
     if partner == "leaves everything blank" and not manifest.partner_properties:
         return
-    settings.STAND_IN_ORIGINS = {"https://*": provider.server.origin, "tcp://*": provider.server.origin}
     row = Installation.objects.create(partner=owner.partner, account=account, connector=slug)
-    with provider.server:
-        walk = Walk(owner, row, provider, private_key)
+    walk = Walk(owner, row, provider, private_key)
+    with provider.server, without_http(walk) as elsewhere:
+        settings.STAND_IN_ORIGINS = {"https://*": provider.server.origin, "tcp://*": elsewhere}
         if partner == "stores everything":
             walk.stores()
         walk.chooses()
@@ -254,6 +257,18 @@ def test_it_is_installed_from_the_form_to_connected(
     assert row.status == Status.CONNECTED
     assert "Connected" in owner.client.get(f"/installations/{row.pk}/").content.decode()
     nothing_in_clear(walk, row)
+
+
+@contextmanager
+def without_http(walk: Walk):
+    """Where what speaks no HTTP is. The databases themselves are asked in tests/test_databases.py."""
+    check = walk.manifest.verification_for(walk.method)
+    if check.type != "sign_in" or check.protocol != "sftp":
+        yield walk.provider.server.origin
+        return
+    key = asyncssh.import_private_key(walk.private_key)
+    with sftp_server(key, walk.values["username"], walk.values["password"]) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def nothing_in_clear(walk: Walk, row: Installation) -> None:

@@ -129,6 +129,61 @@ def test_a_call_arrives_with_the_credential_and_comes_back_as_it_is(provider, st
     }
 
 
+@pytest.fixture
+def mailchimp(account):
+    return connected(account, "mailchimp-transactional", "api_key", Token(values={"api_key": 'md-"1'}))
+
+
+JSON, FORM = (
+    {"Content-Type": "application/json; charset=utf-8"},
+    {"Content-Type": "application/x-www-form-urlencoded"},
+)
+WRITTEN = {
+    "an object": (JSON, b'{"n": 1.10, "big": 1e999}', b'{"key": "md-\\"1", "n": 1.10, "big": 1e999}'),
+    "an object of nothing": (JSON, b" { } ", b'{"key": "md-\\"1" } '),
+    "no body at all": ({}, b"", b'{"key": "md-\\"1"}'),
+    "a form": (FORM, b"a=1&b=%20", b"key=md-%221&a=1&b=%20"),
+    "a form of nothing": (FORM, b"", b'{"key": "md-\\"1"}'),
+}
+
+
+@pytest.mark.parametrize(("headers", "body", "sent"), WRITTEN.values(), ids=WRITTEN)
+def test_a_credential_that_belongs_into_the_body_stands_in_front_of_it(
+    provider, mailchimp, headers, body, sent
+):
+    assert call(mailchimp, "POST", "users/info.json", body, headers=headers).status_code == 200
+    (request,) = provider.requests
+    assert request.body == sent
+    assert request.headers["content-length"] == str(len(sent))
+    assert "authorization" not in request.headers
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_where_a_body_means_nothing_none_is_made(provider, mailchimp, method):
+    call(mailchimp, method, "users/info.json")
+    assert provider.requests[0].body == b""
+
+
+REFUSED_BODIES = {
+    "the credential's own member": (JSON, b'{"key": "another"}', "value_unusable"),
+    "it by another spelling": (JSON, b'{"\\u006bey": "another"}', "value_unusable"),
+    "it in a form": (FORM, b"a=1&k%65y=another", "value_unusable"),
+    "a list": (JSON, b"[1]", "value_unusable"),
+    "half an object": (JSON, b'{"a": ', "value_unusable"),
+    "two objects": (JSON, b"{}{}", "value_unusable"),
+    "another encoding": (JSON, '{"a": 1}'.encode("utf-16"), "value_unusable"),
+    "neither of them": ({"Content-Type": "text/plain"}, b"{}", "value_unusable"),
+    "too much": (JSON, b'{"a": "' + b"x" * 70_000 + b'"}', "body_not_signable"),
+    "too deep": (JSON, b'{"a": ' + b"[" * 30_000 + b"]" * 30_000 + b"}", "value_unusable"),
+}
+
+
+@pytest.mark.parametrize(("headers", "body", "code"), REFUSED_BODIES.values(), ids=REFUSED_BODIES)
+def test_a_body_that_the_credential_does_not_fit_into_is_not_sent(provider, mailchimp, headers, body, code):
+    assert problem(call(mailchimp, "POST", "users/info.json", body, headers=headers)) == code
+    assert provider.requests == []
+
+
 def test_one_question_who_calls_and_one_what_is_called(provider, stripe, django_assert_num_queries):
     call(stripe)
     with django_assert_num_queries(2):

@@ -3,6 +3,7 @@
 A kind of value that loses its connector is proven no longer; a key that none uses was made for nobody.
 """
 
+import typing
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from connectors.manifest import (
     oauth1,
     properties,
     verification,
+    webhook,
 )
 
 
@@ -134,6 +136,7 @@ KINDS = {
     "27b base URL with a port": Proof(
         "elasticsearch", "host", lambda m, p: p.fault("search.example.com:8443") == ""
     ),
+    "27c whole address": Proof("google-search-console", "site_url", has(format="url")),
     "28 one of several hosts": Proof("surveymonkey", "token_host", has(type="choice")),
     "29 region": Proof("amazon-s3", "region", has(type="choice")),
     "30 pod, stage or data centre": Proof("insightly", "pod", has(prefix="api.", suffix=".insightly.com")),
@@ -206,6 +209,11 @@ ATTRIBUTES = {
     ),
     "visible under a condition": Proof(
         "microsoft-sql-server", "ssh_password", lambda m, p: len(p.visible_if) == 2
+    ),
+    "injection into the body": Proof(
+        "mailchimp-transactional",
+        "api_key",
+        lambda m, p: way(m, "api_key").inject.body == {"key": "${api_key}"},
     ),
     "format e-mail": Proof("jira", "email", has(format="email")),
     "format whole number": Proof("fabric", "sales_channel", has(format="integer")),
@@ -284,6 +292,51 @@ def test_each_key_of_the_format_is_used_by_a_connector():
         if not (isinstance(field.default, str) and (key == "type" or "$" in field.default))
     } - used
     assert unused == SPARE
+
+
+def words_of(annotation):
+    """The words that a key may have, where they are few."""
+    if typing.get_origin(annotation) is typing.Literal:
+        yield from typing.get_args(annotation)
+    for inner in typing.get_args(annotation):
+        if not isinstance(inner, str | int):
+            yield from words_of(inner)
+
+
+def values_of(part: BaseModel):
+    """What the keys of a connector have for their values, those of its parts too, written down or not."""
+    for key in type(part).model_fields:
+        value = getattr(part, key)
+        several = (
+            value if isinstance(value, tuple) else value.values() if isinstance(value, dict) else (value,)
+        )
+        for inner in several:
+            if isinstance(inner, BaseModel):
+                yield from values_of(inner)
+            else:
+                yield where_it_is_said(type(part), key), inner
+
+
+def test_each_word_that_a_key_may_have_is_used_by_a_connector():
+    used = {
+        (key, value)
+        for connector in registry.all().values()
+        for key, value in values_of(connector.manifest)
+        if isinstance(value, str)
+    }
+    known = {
+        (where_it_is_said(model, key), word)
+        for model in MODELS | webhook_parts()
+        for key, field in model.model_fields.items()
+        for word in words_of(field.annotation)
+    }
+    assert len(known) > 50
+    assert known - used == set()
+
+
+def webhook_parts() -> set[type[BaseModel]]:
+    kinds = (value for value in vars(webhook).values() if isinstance(value, type))
+    return {kind for kind in kinds if issubclass(kind, BaseModel) and kind.__module__ == webhook.__name__}
 
 
 def test_each_way_to_connect_is_used_by_a_connector():

@@ -15,7 +15,9 @@ from console.models import Event
 from console.tenancy import Principal
 
 
-def create(principal: Principal, key: str, files: Files) -> CustomConnector:
+def create(
+    principal: Principal, key: str, files: Files, samples: dict[str, str] | None = None
+) -> CustomConnector:
     """A connector with this draft. Raises BadManifest, and ValidationError where the key is taken."""
     rows = CustomConnector.objects.visible_to(principal)
     if rows.count() >= CustomConnector.AT_MOST:
@@ -23,6 +25,7 @@ def create(principal: Principal, key: str, files: Files) -> CustomConnector:
             f"There are {CustomConnector.AT_MOST} connectors of your own. Delete one first."
         )
     row = CustomConnector(partner_id=principal.partner_id, slug=CUSTOM + key, updated_by=principal.actor)
+    row.samples = samples or {}
     _take(row, files)
     try:
         with transaction.atomic():

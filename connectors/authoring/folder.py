@@ -5,7 +5,7 @@ import stat
 import zipfile
 import zlib
 
-from connectors import guide, logo
+from connectors import guide, logo, samples
 from connectors.authoring.documents import BadDocument
 from connectors.manifest.loading import SIZE_LIMIT
 from connectors.registry import CUSTOM, Connector, Files
@@ -27,8 +27,8 @@ _UNREADABLE = (
 )
 
 
-def pack(connector: Connector) -> bytes:
-    """The folder as an archive. A logo that was drawn here is left out."""
+def pack(connector: Connector, texts: dict[str, str]) -> bytes:
+    """The folder as an archive, `texts` in its samples/. A logo that was drawn here is left out."""
     key = connector.slug.removeprefix(CUSTOM)
     contents = {
         "manifest.toml": connector.files.manifest.encode(),
@@ -36,6 +36,7 @@ def pack(connector: Connector) -> bytes:
     }
     if connector.files.logo != logo.monogram(connector.slug, connector.name):
         contents["logo.svg"] = connector.files.logo
+    contents |= {f"samples/{name}": text.encode() for name, text in sorted(texts.items())}
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in contents.items():
@@ -44,10 +45,10 @@ def pack(connector: Connector) -> bytes:
     return stream.getvalue()
 
 
-def unpack(data: bytes) -> tuple[str, Files]:
-    """The folder's name ("" if the files lie at the top) and the files. Raises BadDocument.
+def unpack(data: bytes) -> tuple[str, Files, dict[str, str]]:
+    """The folder's name ("" if the files lie at the top), the files, and the samples. Raises BadDocument.
 
-    Names serve to find the three files; nothing is written anywhere.
+    Names serve to find the files; nothing is written anywhere.
     """
     if len(data) > ARCHIVE_LIMIT:
         raise BadDocument(f"The archive is too large: at most {ARCHIVE_LIMIT:,} bytes are read.")
@@ -58,7 +59,7 @@ def unpack(data: bytes) -> tuple[str, Files]:
         raise BadDocument(f"This is no ZIP archive that can be read: {error}.") from error
 
 
-def _read(archive: zipfile.ZipFile) -> tuple[str, Files]:
+def _read(archive: zipfile.ZipFile) -> tuple[str, Files, dict[str, str]]:
     members = archive.infolist()
     if len(members) > MEMBERS_LIMIT:
         raise BadDocument(f"The archive has {len(members):,} files; a connector has three, and samples.")
@@ -70,14 +71,34 @@ def _read(archive: zipfile.ZipFile) -> tuple[str, Files]:
     found = {name: _member(archive, folder + name, limit) for name, limit in _LIMITS.items()}
     if found["guide.md"] is None:
         raise BadDocument("The archive holds no guide.md beside its manifest.toml.")
-    texts = {}
-    for name in ("manifest.toml", "guide.md"):
-        try:
-            texts[name] = found[name].decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise BadDocument(f"{name}: byte {error.start} is not UTF-8.") from error
+    texts = {name: _text(name, found[name]) for name in ("manifest.toml", "guide.md")}
     key = folder.rstrip("/").rpartition("/")[2]
-    return key, Files(texts["manifest.toml"], texts["guide.md"], found["logo.svg"] or b"")
+    files = Files(texts["manifest.toml"], texts["guide.md"], found["logo.svg"] or b"")
+    return key, files, _samples(archive, folder + "samples/")
+
+
+def _samples(archive: zipfile.ZipFile, folder: str) -> dict[str, str]:
+    names = [
+        name.removeprefix(folder)
+        for name in dict.fromkeys(archive.namelist())
+        if name.startswith(folder) and samples.NAME.fullmatch(name.removeprefix(folder))
+    ]
+    if len(names) > samples.AT_MOST:
+        raise BadDocument(f"The archive has {len(names)} samples; a connector has at most {samples.AT_MOST}.")
+    found = {}
+    for name in sorted(names):
+        text = _text(f"samples/{name}", _member(archive, folder + name, samples.SIZE_LIMIT) or b"")
+        if "\0" in text:
+            raise BadDocument(f"samples/{name} has a character that no text has.")
+        found[name] = text
+    return found
+
+
+def _text(name: str, data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadDocument(f"{name}: byte {error.start} is not UTF-8.") from error
 
 
 def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes | None:

@@ -7,7 +7,7 @@ from django.shortcuts import redirect, render
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from connectors import catalogue, logo, registry
+from connectors import catalogue, logo, registry, samples
 from connectors.authoring import drafts, folder, metadata, openapi
 from connectors.authoring.beginning import begin
 from connectors.authoring.documents import BadDocument
@@ -48,7 +48,7 @@ def _from_manifest(form: ManifestForm) -> tuple[str, Files]:
     return registry.made(CUSTOM + (said["key"] or "connector"), files).name, files
 
 
-def _from_folder(form: FolderForm) -> tuple[str, Files]:
+def _from_folder(form: FolderForm) -> tuple[str, Files, dict[str, str]]:
     return folder.unpack(read_file(form.cleaned_data["archive"]))
 
 
@@ -67,7 +67,7 @@ def _from_metadata(form: MetadataForm) -> tuple[str, Files]:
     return sketch.name, sketch.files()
 
 
-# What a connector can be made of: the form, and how it becomes a name and the files.
+# What a connector can be made of: the form, and how it becomes a name, the files, and perhaps samples.
 SOURCES = {
     "form": (BlankForm, _from_blank, "Describe it in a form"),
     "manifest": (ManifestForm, _from_manifest, "Write the manifest"),
@@ -89,8 +89,8 @@ def add_from(request: HttpRequest, source: str) -> HttpResponse:
         try:
             # Each may ask a server elsewhere.
             throttle.spend(f"author:{request.principal.partner_id}", per_minute=20)
-            name, files = made_of(form)
-            row = drafts.create(request.principal, form.key_of(name), files)
+            name, files, *texts = made_of(form)
+            row = drafts.create(request.principal, form.key_of(name), files, *texts)
         except (BadDocument, BadManifest, ValidationError) as error:
             _say(form, error)
         except ProblemError as error:
@@ -276,6 +276,7 @@ def export(request: HttpRequest, slug: str) -> HttpResponse:
         raise Http404(f"no connector {slug}")
     connector = entry.custom.draft if entry.custom else entry.connector
     name = f"{slug.removeprefix(CUSTOM)}-{connector.manifest.version}.zip"
-    response = HttpResponse(folder.pack(connector), content_type="application/zip")
+    texts = entry.custom.samples if entry.custom else samples.of_library(slug)
+    response = HttpResponse(folder.pack(connector, texts), content_type="application/zip")
     response["Content-Disposition"] = content_disposition_header(True, name)
     return response

@@ -147,7 +147,7 @@ def _place(loc: tuple) -> list:
 
 # Keys whose value is one of several models, and what pydantic calls these.
 _TAGS = {
-    "verification": ("http", "tcp"),
+    "verification": ("http", "sign_in", "tcp"),
     "signature": ("hmac", "token"),
     "challenge": ("echo", "handshake", "ping"),
 }

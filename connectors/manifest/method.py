@@ -13,10 +13,12 @@ class Injection(Part):
 
     headers: dict[str, Filled] = {}
     query: dict[str, Filled] = {}
+    # Members of a JSON body or of a form; of a request without a body where it could have one, too.
+    body: dict[str, Filled] = {}
 
     @property
     def templates(self) -> tuple[str, ...]:
-        return (*self.headers.values(), *self.query.values())
+        return (*self.headers.values(), *self.query.values(), *self.body.values())
 
 
 class Method(Part):

@@ -63,6 +63,37 @@ class HttpVerification(Part):
         return (*self.urls, *self.headers.values(), self.body, *account)
 
 
+class SignInVerification(Part):
+    """A server that speaks a protocol of its own is signed in to, and nothing is asked of it."""
+
+    type: Literal["sign_in"]
+    protocol: Literal["postgresql", "mysql", "sftp"]
+    # Not filled in where there is a tunnel: then an answer of the tunnel's server is all that is checked.
+    host: Filled
+    port: Filled
+    tunnel_host: Filled = ""
+    tunnel_port: Filled = ""
+    database: Filled = ""
+    username: Filled
+    password: Filled = ""
+    private_key: Filled = ""
+    passphrase: Filled = ""
+    # true or false, or MySQL's own words for it; `authority` is a certificate, blank for the public ones.
+    tls: Filled = ""
+    authority: Filled = ""
+    account_id: Filled
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        return tuple(
+            getattr(self, name) for name in type(self).model_fields if name not in ("type", "protocol")
+        )
+
+
 class TcpVerification(Part):
     """For what does not speak HTTP: that a server answers there. The credential is not proven by it."""
 
@@ -85,6 +116,8 @@ def _type_of(data) -> str:
 
 
 Verification = Annotated[
-    Annotated[HttpVerification, Tag("http")] | Annotated[TcpVerification, Tag("tcp")],
+    Annotated[HttpVerification, Tag("http")]
+    | Annotated[SignInVerification, Tag("sign_in")]
+    | Annotated[TcpVerification, Tag("tcp")],
     Discriminator(_type_of),
 ]

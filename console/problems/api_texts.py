@@ -156,9 +156,9 @@ API_PROBLEMS = {
         PARTNER,
     ),
     "body_not_signable": Problem(
-        "This body is too large to be signed",
-        "{connector} wants a signature over the whole body, which is only made of small ones. Nothing was "
-        "sent.",
+        "This body is too large for the credential",
+        "{connector} wants the credential in the body, or a signature over it, which only small ones get. "
+        "Nothing was sent.",
         PARTNER,
         status=413,
     ),

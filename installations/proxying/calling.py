@@ -104,7 +104,8 @@ def _once(found: Found, asked: Asked) -> streams.Answer:
         base_url, values = found.filled()
         if isinstance(body, Body) and _wants_all_of_it(found, asked):
             body = asked.body = body.hold()
-        url, headers = _signed(found, asked, base_url, values)
+        url, headers, written = _signed(found, asked, base_url, values)
+        body = body if written is NOT_HELD else written
     except BadValue as error:
         raise ProblemError("value_unusable", words=str(error)) from error
     length = body.length if isinstance(body, Body) else None if body is None else len(body)
@@ -131,12 +132,14 @@ def _once(found: Found, asked: Asked) -> streams.Answer:
 
 
 def _wants_all_of_it(found: Found, asked: Asked) -> bool:
-    """Whether the signature is one over the body (RFC 5849, section 3.4.1.3.1)."""
+    """Whether the credential goes into the body, or a signature over it (RFC 5849, section 3.4.1.3.1)."""
+    if found.plan.method.inject.body:
+        return True
     is_form = asked.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded")
     return found.plan.method.type in ("oauth1", "oauth1_redirection") and is_form
 
 
-def _signed(found: Found, asked: Asked, base_url: str, values: dict) -> tuple[str, dict[str, str]]:
+def _signed(found: Found, asked: Asked, base_url: str, values: dict) -> tuple[str, dict[str, str], object]:
     method, headers = found.plan.method, dict(asked.headers)
     taken = {name.lower() for name in (*method.inject.headers, *_OF_SIGNATURES.get(method.type, ()))}
     for name in [name for name in headers if name.lower() in taken]:

@@ -16,7 +16,12 @@ from connectors.authoring.beginning import begin, samples
 from connectors.authoring.documents import BadDocument
 from connectors.authoring.sketch import key_for
 from connectors.manifest import BadManifest, json_schema
+from connectors.samples import missing, of_folder
 
+# Whoever makes a connector for one partner needs none.
+_LACKING = (
+    "To stand in the library of the product, where a test holds each against the provider's pages, it lacks:"
+)
 NONE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -58,15 +63,20 @@ class Command(BaseCommand):
         )
         if not folders:
             raise CommandError(f"{path} is no connector's folder, and holds none.")
-        faults = []
+        faults, lacking = [], []
         for folder in folders:
             try:
-                registry.read(folder)
+                manifest = registry.read(folder).manifest
+                lacking += [f"{folder}: {file}" for file in missing(manifest, set(of_folder(folder)))]
             except BadManifest as error:
                 faults.append(str(error))
+            except UnicodeDecodeError as error:
+                faults.append(f"{folder}/samples: byte {error.start} of a file is not UTF-8")
         if faults:
             raise CommandError("\n".join(faults))
         self.stdout.write(f"{len(folders)} connector{'s are' if len(folders) > 1 else ' is'} good.")
+        if lacking:
+            self.stdout.write("\n".join([_LACKING, *lacking]))
 
     def _schema(self, **options):
         self.stdout.write(json.dumps(json_schema(), indent=2))
