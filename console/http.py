@@ -26,7 +26,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.poolmanager import PoolManager
 
-from console import spans
+from console import lending, spans
 from console.addresses import is_public
 
 DEADLINE_SECONDS = 20.0
@@ -216,6 +216,7 @@ class _Adapter(HTTPAdapter):
             request.url = target
         _now.at = time.monotonic() + (_now.seconds or DEADLINE_SECONDS)
         _now.wire, _now.sent = 0, False
+        lending.give_back()
         try:
             with _room(urlsplit(request.url).netloc):
                 return self._send(request, **kwargs)
@@ -327,6 +328,7 @@ def send(
 
 def knock(host: str, port: int) -> None:
     """Open a connection to a public address and close it. Raises Unreachable, OSError."""
+    lending.give_back()
     _now.at = time.monotonic() + CONNECT_SECONDS
     if target := stand_in(f"tcp://{host}:{port}"):
         parts = urlsplit(target)
