@@ -23,7 +23,7 @@ import urllib3.exceptions
 from urllib3.util.connection import is_connection_dropped
 
 from console import http as door
-from console import spans
+from console import lending, spans
 from console.http import Unreachable
 
 # Until the answer's headers have come; from one piece of a body to the next; for a whole answer.
@@ -157,6 +157,7 @@ class Answer:
 
     def __iter__(self) -> Iterator[bytes]:
         """The body as it comes. Raises Unreachable where it breaks off."""
+        lending.give_back()
         response = self._response
         try:
             while not response.isclosed() and response.length != 0:
@@ -217,6 +218,7 @@ def send(
     place = (there.scheme, there.hostname or "", there.port or 443)
     target = (there.path or "/") + (f"?{there.query}" if there.query else "")
     head = [("Host", parts.netloc), *headers]
+    lending.give_back()
     with spans.span(f"{method} {host}", "CLIENT", **{"server.address": host}) as span:
         while True:
             connection = _take(place)
