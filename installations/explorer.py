@@ -35,7 +35,6 @@ LATEST = 10
 CALLS_PER_MINUTE = 60
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 CHANGING = [method for method in METHODS if method not in asked.SAFE]
-_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*)")
 
 
 @require_safe
@@ -101,7 +100,7 @@ def why_not(row: Installation) -> str:
         return "not_http"
     if row.disabled_at:
         return "installation_disabled"
-    return "" if row.status in HELD else "not_connected"
+    return "" if row.status in HELD and row.auth_method else "not_connected"
 
 
 def _call(request: HttpRequest, row: Installation, form: "CallForm", context: dict) -> int:
@@ -251,10 +250,10 @@ class CallForm(forms.Form):
         for number, line in enumerate(self.cleaned_data["headers"].splitlines(), start=1):
             if not line.strip():
                 continue
-            header = _HEADER.fullmatch(line.strip())
-            if not header or not header[2].isprintable():
+            name, colon, value = (part.strip() for part in line.partition(":"))
+            if not colon or not asked.NAME.fullmatch(name) or not value.isprintable():
                 raise ValidationError(f"Line {number} is no header. Write it so: Accept-Language: de")
-            found.append((header[1], header[2]))
+            found.append((name, value))
         return found
 
     def clean(self) -> dict:

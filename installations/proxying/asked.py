@@ -64,8 +64,8 @@ _OURS = HOP_BY_HOP | {
     RETRIES.lower(),
 }
 _OURS_BEGIN = ("proxy-", "x-forwarded", "sec-", "x-original-forwarded", "x-proxyuser", "x-envoy-")
-# RFC 9110, section 5.6.2.
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# RFC 9110, section 5.6.2, without the underscore, which many take for a hyphen.
+NAME = re.compile(r"[!#$%&'*+.^`|~0-9A-Za-z-]+")
 _PATH = re.compile(r"[!$%&'()*+,\-./0-9:;=@A-Z_a-z~\[\]]*")
 _QUERY = re.compile(r"[\x21\x24-\x7e]*")
 
@@ -146,7 +146,7 @@ def written(method: str, target: str, headers: list[tuple[str, str]], body: byte
     path, _, query = target.partition("?")
     meta: dict[str, str] = {}
     for name, value in headers:
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             raise ProblemError("proxy_request_refused", words="a header's name has characters that none has")
         # As a server hands them on (RFC 3875, section 4.1.18), several of a name as one.
         key = name.upper().replace("-", "_")
