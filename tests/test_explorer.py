@@ -255,7 +255,8 @@ def test_of_a_long_answer_the_beginning_is_read_and_it_is_said(owner, stripe, pr
     assert "The beginning of 1,000,000 bytes" in page
     assert len(page) < explored.READ + 50_000
     assert KEY[:5] not in page
-    provider.respond = chunked(b"x" * 300_000)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
+    provider.respond = head + chunked(b"x" * 300_000)
     assert "The beginning of more than 256 KB" in explore(owner, stripe, path="a")
 
 
@@ -335,7 +336,7 @@ def test_a_token_that_was_renewed_for_the_call_is_not_shown_either(owner, rotati
     page = explore(owner, row, path="me")
     new = Credential.objects.get(installation=row).current
     assert new.pk != old.pk
-    assert "200 OK" in page
+    assert ">200 -<" in page
     for version in (old, new):
         assert version.token["access_token"] not in page
 

@@ -18,6 +18,7 @@ from console.models import Event
 from console.problems import ProblemError, hide
 from console.streams import Answer
 from console.tenancy import Principal
+from installations.ending import name_of
 from installations.models import Installation
 from installations.proxying import calling
 from installations.proxying import found as finding
@@ -44,8 +45,8 @@ _PIECES = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},:]|[^\s\[\]{},:"]+')
 class Shown:
     """An answer, as far as a page shows it."""
 
-    status: str
-    is_good: bool
+    status: int
+    words: str
     headers: str
     # "" where there is none, or none that is text: `note` says why.
     body: str
@@ -87,18 +88,25 @@ def explore(principal: Principal, installation: Installation, asked: Asked, refe
     return explored
 
 
-def _record(principal, installation, asked, explored, secrets, reference) -> None:
+def _record(
+    principal: Principal,
+    installation: Installation,
+    asked: Asked,
+    explored: Explored,
+    secrets: set[str],
+    reference: str,
+) -> None:
     path = hide(f"/{asked.path}", *secrets)[:200]
-    said = explored.answer.status if explored.answer else explored.problem.code
     details = {"method": asked.method, "path": path, "ms": explored.milliseconds}
-    if explored.answer:
-        details["status"] = int(said.partition(" ")[0])
+    if answer := explored.answer:
+        said, details["status"] = answer.words, answer.status
     else:
-        details["problem"] = said
+        names = {"connector": name_of(installation), "partner": installation.partner.name}
+        said, details["problem"] = explored.problem.sentence(**names), explored.problem.code
     Event.objects.record(
         KIND,
         principal,
-        f"{asked.method} {path}: {said}"[:300],
+        f"Called by hand: {asked.method} {path}: {said}"[:300],
         subject=installation,
         reference=reference,
         **details,
@@ -170,8 +178,8 @@ def _shown(answer: Answer, method: str, secrets: set[str]) -> Shown:
         note = size if is_whole else f"The beginning of {size}: no more is read here."
     headers = "\n".join(f"{name}: {value}" for name, value in answer.headers)
     return Shown(
-        status=hide(f"{answer.status} {answer.reason or _words(answer.status)}", *secrets)[:100].strip(),
-        is_good=answer.status < 400,
+        status=answer.status,
+        words=hide(f"{answer.status} {answer.reason or _words(answer.status)}", *secrets)[:100].strip(),
         headers=hide(headers, *secrets),
         body=body,
         note=note,
