@@ -138,7 +138,7 @@ def _made(place: tuple[str, str, int]) -> door.Checked:
 class Answer:
     """What came back: its head is here, its body still on the way. To be closed, whatever happens."""
 
-    def __init__(self, place, connection: door.Checked, response: http.client.HTTPResponse):
+    def __init__(self, place, connection: door.Checked, response: _Response):
         self._place, self._connection, self._response = place, connection, response
         self.status: int = response.status
         self.reason: str = response.reason if response.reason.isprintable() else ""
@@ -154,6 +154,22 @@ class Answer:
     def read(self) -> bytes:
         """The whole body. Raises Unreachable where it breaks off."""
         return b"".join(self)
+
+    def beginning(self, size: int, seconds: float) -> tuple[bytes, bool]:
+        """The first of the body, and whether that is all of it; whoever wants no more hangs up.
+
+        Raises Unreachable where it breaks off, or takes longer.
+        """
+        self._response.reader.until = time.monotonic() + seconds
+        found = b""
+        try:
+            for piece in self:
+                found += piece
+                if len(found) > size:
+                    return found[:size], False
+            return found, True
+        finally:
+            self.close()
 
     def __iter__(self) -> Iterator[bytes]:
         """The body as it comes. Raises Unreachable where it breaks off."""

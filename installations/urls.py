@@ -4,6 +4,7 @@ from django.urls.converters import StringConverter
 from installations import (
     callback,
     entrances,
+    explorer,
     health_pages,
     listing,
     registrations,
@@ -56,6 +57,7 @@ urlpatterns = [
         name="installation-link-revoke",
     ),
     path("installations/<uuid:installation_id>/webhooks/", hooks.received, name="installation-webhooks"),
+    path("installations/<uuid:installation_id>/explore/", explorer.explore, name="installation-explore"),
     path(
         "installations/<uuid:installation_id>/webhooks/address/",
         hooks.make_address,
@@ -96,6 +98,7 @@ urlpatterns = [
         steps.installation_step,
         name="installation-setup",
     ),
+    path("explorer/", explorer.pick, name="explorer"),
     path("alerts/", notices.alerts, name="alerts"),
     path("notices/", notices.notices, name="notices"),
     path("notices/<uuid:notice_id>/", notices.notice, name="notice"),

@@ -612,6 +612,24 @@ def test_a_provider_that_repeats_the_token_does_not_make_us_show_it(provider, ow
     assert found_in(world.secrets, record.encode()) == []
 
 
+def test_a_call_by_hand_shows_no_secret_even_where_the_provider_repeats_the_whole_request(
+    world, provider, owner
+):
+    provider.server.respond = lambda request: answer(
+        json.dumps([request.target, request.headers]),
+        *(f"X-Echo-{n}: {v}" for n, v in request.headers.items()),
+    )
+    called = 0
+    for row in Installation.objects.filter(status__in=[Status.CONNECTED, Status.ATTENTION]):
+        page = f"/installations/{row.pk}/explore/"
+        shown = owner.client.post(page, {"method": "GET", "path": "items"})
+        called += shown.status_code == 200 and "•••" in shown.content.decode()
+        assert found_in(world.secrets, everything_of(shown)) == []
+        look(owner.client, page, world)
+    assert called >= 2
+    assert found_in(world.secrets, repr(list(Event.objects.values())).encode()) == []
+
+
 # ── the log ─────────────────────────────────────────────────────────────────────────────────────
 
 

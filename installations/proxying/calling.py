@@ -117,6 +117,7 @@ def _once(found: Found, asked: Asked) -> streams.Answer:
     elif asked.method in ("POST", "PUT", "PATCH"):
         headers["Content-Length"] = "0"
     again = asked.method in SAFE and asked.is_repeatable
+    asked.sent = (found, url, headers)
     place = _enter(found, url)
     try:
         answer = streams.send(asked.method, url, headers.items(), body, chunked=chunked, again=again)
