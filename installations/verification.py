@@ -9,7 +9,7 @@ from typing import Any
 from connectors.manifest import AuthMethod, Manifest
 from connectors.manifest.verification import SignInVerification
 from connectors.manifest.vocabulary import matches, names_in
-from console import databases, http, sftp
+from console import databases, http
 from console.problems import ProblemError, hide
 from installations.auth import Token, sign
 from installations.values import BadValue, at, fill, fill_body, fill_url, paths_of, text_at
@@ -218,6 +218,9 @@ def _sign_in(check: SignInVerification, host: str, port: int, known: dict[str, s
     # Of many lines, and in no header.
     key, authority = (Template(text).substitute(known) for text in (check.private_key, check.authority))
     if check.protocol == "sftp":
+        # Here: its library takes half a second to load, and few processes need it.
+        from console import sftp
+
         sftp.sign_in(sftp.Server(host, port, username, password, key, fill(check.passphrase, known)))
         return
     tls = databases.TLS.get(fill(check.tls, known), "verify-full")

@@ -25,9 +25,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         made = prepare(Path(folder))
         rows = [measure(made.client, *page) for page in pages(made)]
-        from tests import bench_workers
+        from tests import bench_api, bench_workers
 
-        rows += [weight(), *bench_workers.rows()]
+        rows += [weight(), *bench_workers.rows(), *bench_api.rows()]
     print_table(rows)
     return 0 if all(row[-1] == "held" for row in rows) else 1
 

@@ -118,6 +118,7 @@ def test_every_sealed_column_of_the_product_is_among_them():
         "installations.Setup.values",
         "installations.WebhookEndpoint.previous_secret",
         "installations.WebhookEndpoint.secret",
+        "installations.WebhookMessage.payload",
     }
 
 

@@ -481,6 +481,7 @@ def everything(heartland, owner, account) -> list[str]:
     # An endpoint's secret, and the one before it.
     hook, secret = endpoints.create(owner.principal, url="https://app.northwind.example/hook")
     secrets += [secret, endpoints.rotate_secret(owner.principal, hook)]
+    endpoints.test(owner.principal, hook)
     # A call of the API that may be repeated, and was answered with what is shown once.
     key = ApiKey(partner=owner.partner, name="Nightly import", scopes=["write"], created_by="x")
     written = key.issue()
@@ -545,6 +546,7 @@ def test_every_sealed_column_was_filled_and_is_sealed(everything):
         "AuthorizationRequest.verifier": 1,
         "WebhookEndpoint.secret": 1,
         "WebhookEndpoint.previous_secret": 1,
+        "WebhookMessage.payload": 1,
     }
 
 
