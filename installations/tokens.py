@@ -27,8 +27,9 @@ MARGIN = timedelta(seconds=60)
 PATIENCE_SECONDS = 25.0
 POLL_SECONDS = 0.1
 
-# Of a credential that only a new consent mends.
-ENDED = {"grant_ended", "renewal_lost", "client_changed"}
+# Of a credential that only a new consent mends; of the first two the token may work on until its end.
+DYING = {"grant_ended", "renewal_lost"}
+ENDED = {*DYING, "client_changed"}
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,13 @@ def usable(installation_id: UUID, *, rejected: UUID | None = None, ahead: bool =
     row = _read(installation_id)
     _refuse(row)
     if not _is_due(row, rejected, ahead):
-        return _of(row)
+        return replace(_of(row), problem=row.problem)
     method = _method(row)
     if method is None or not can_renew(method, Token.from_json(row.current.token)):
         return _while_it_lives(row, ProblemError("credential_expired"))
     if problem := held_back(row):
+        if rejected == row.current_id and problem.code in DYING:
+            raise problem
         return _while_it_lives(row, problem)
     if Pause.objects.exists():
         return _while_it_lives(row, ProblemError("renewals_paused"))
@@ -111,7 +114,7 @@ def _refuse(row: Credential) -> None:
         raise ProblemError("partner_disabled")
     if row.installation.disabled_at:
         raise ProblemError("installation_disabled")
-    if row.problem in ENDED and not (row.problem == "renewal_lost" and _is_alive(row)):
+    if row.problem in ENDED and not (row.problem in DYING and _is_alive(row)):
         raise ProblemError(row.problem)
 
 
@@ -142,7 +145,7 @@ def held_back(row: Credential) -> ProblemError | None:
     """Why nobody renews it just now."""
     if row.unknown_since:
         return ProblemError("renewal_unknown")
-    if row.problem == "renewal_lost":
+    if row.problem in DYING:
         return ProblemError(row.problem)
     if row.retry_at and row.retry_at > row.clock:
         return ProblemError(row.problem or "provider_unavailable", retry_after=row.retry_at - row.clock)

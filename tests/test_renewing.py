@@ -12,7 +12,7 @@ from console.models import Job
 from console.problems import ProblemError
 from installations import standing, tokens
 from installations.auth import Token
-from installations.models import Alert, Credential, Installation
+from installations.models import Alert, Credential, CredentialVersion, Installation
 from tests.rotating import connected, rotating, rotating_process, store_client  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -69,6 +69,33 @@ def test_a_withdrawn_grant_needs_attention(rotating, account, client_stored):  #
     assert caught.value.code == "grant_ended"
     row.refresh_from_db()
     assert (row.status, row.problem) == ("needs_attention", "grant_ended")
+
+
+def test_a_token_that_outlives_its_grant_is_handed_out_to_its_end_and_then_no_more(
+    rotating,
+    account,
+    client_stored,
+):
+    import requests
+
+    (row,) = connected(rotating, account, ["g"], ends_in=50)
+    requests.post(rotating.origin + "/revoke", data={"token": row.current_token().refresh_token}, timeout=5)
+    found = tokens.usable(row.pk)
+    assert (found.token.access_token, found.problem) == (row.current_token().access_token, "grant_ended")
+    row.refresh_from_db()
+    assert (row.status, row.problem) == ("needs_attention", "grant_ended")
+    # Nobody asks for a renewal once more, whoever wants the token, and a check that passes mends nothing.
+    asked = rotating.asked["token"]
+    assert tokens.usable(row.pk, ahead=True).problem == "grant_ended"
+    assert not row.worked(found.version)
+    with pytest.raises(ProblemError, match="grant_ended"):
+        tokens.usable(row.pk, rejected=found.version.pk)
+    with pytest.raises(ProblemError, match="grant_ended"):
+        tokens.renew_now(row.pk)
+    CredentialVersion.objects.update(expires_at=clock.now())
+    with pytest.raises(ProblemError, match="grant_ended"):
+        tokens.usable(row.pk)
+    assert rotating.asked["token"] == asked
 
 
 def test_a_wrong_partner_secret_breaks_nothing(rotating, account, northwind, client_stored):  # noqa: F811

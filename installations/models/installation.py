@@ -286,7 +286,7 @@ class Installation(PartnerOwned, StoredValues):
         if not self._seen(version, last_worked_at=timezone.now()):
             return False
         # One that works for now and cannot be renewed still needs a person.
-        dying = models.Q(problem__in=["renewal_lost", "renewal_unknown"])
+        dying = models.Q(problem__in=["grant_ended", "renewal_lost", "renewal_unknown"])
         return self._seen(version, ~dying, status=Status.CONNECTED, problem="")
 
     def need_attention(self, problem: str, version: "CredentialVersion") -> bool:
