@@ -2,6 +2,7 @@
 
 `# Partner` and `# Customer` open the halves; each `## Heading` below is a section, whose anchor is
 its heading in lower case with hyphens. `${redirect_uri}` and `${partner}` are filled in when shown.
+Between fences (CommonMark, section 4.5) a `#` opens nothing: there it begins a comment.
 """
 
 import re
@@ -16,7 +17,9 @@ from django.utils.text import slugify
 from markdown_it import MarkdownIt
 
 SIZE_LIMIT = 256 * 1024
+AUDIENCES = ("partner", "customer")
 _markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+_FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})")
 _TAGS = {
     "p",
     "ol",
@@ -65,12 +68,42 @@ class Section:
 class Guide:
     def __init__(self, text: str):
         self.sections: dict[str, Section] = {}
-        for half in re.split(r"^# ", text, flags=re.MULTILINE)[1:]:
-            audience, _, body = half.partition("\n")
-            for part in re.split(r"^## ", body, flags=re.MULTILINE)[1:]:
-                title, _, markdown = part.partition("\n")
-                anchor = slugify(title)
-                self.sections[anchor] = Section(anchor, title.strip(), audience.strip().lower(), markdown)
+        # What of the text nobody would ever be shown, a sentence each.
+        self.faults: list[str] = []
+        before, *halves = _parts(text, "# ")
+        self._note_lost("before # Partner", before[1])
+        for audience, body in halves:
+            if audience.lower() not in AUDIENCES:
+                self.faults.append(f"# {audience[:60]} opens no half; there are # Partner and # Customer")
+            opening, *parts = _parts(body, "## ")
+            self._note_lost(f"between # {audience[:60]} and the first ## below it", opening[1])
+            for title, markdown in parts:
+                anchor = slugify(title) or slugify(title, allow_unicode=True)
+                if anchor in self.sections:
+                    said = f"## {title[:60]} stands here twice; each section needs a heading of its own"
+                    self.faults.append(said)
+                self.sections[anchor] = Section(anchor, title, audience.lower(), markdown)
 
     def half(self, audience: str) -> list[Section]:
         return [section for section in self.sections.values() if section.audience == audience]
+
+    def _note_lost(self, place: str, text: str) -> None:
+        if text.strip():
+            self.faults.append(f"what stands {place} is shown to nobody")
+
+
+def _parts(text: str, mark: str) -> list[tuple[str, str]]:
+    """What stands before the first line that begins with the mark, under "", then (heading, text) of each."""
+    parts, fence = [("", [])], ""
+    for line in re.split(r"(?<=\n)", text):
+        found = _FENCE.match(line)
+        if fence:
+            ends = found and found[1].startswith(fence) and not line[found.end() :].strip()
+            fence = "" if ends else fence
+        elif found:
+            fence = found[1]
+        elif line.startswith(mark):
+            parts.append((line.removeprefix(mark).strip(), []))
+            continue
+        parts[-1][1].append(line)
+    return [(heading, "".join(lines)) for heading, lines in parts]

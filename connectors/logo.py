@@ -52,7 +52,7 @@ def fault(svg: bytes) -> str:
     It is served as an image, in a sandbox, and could do no harm; this is so that nobody else has to care.
     """
     if len(svg) > SIZE_LIMIT:
-        return f"has {len(svg):,} bytes; a logo has at most {SIZE_LIMIT:,}"
+        return f"is too large: a logo has at most {SIZE_LIMIT:,} bytes"
     try:
         text = svg.decode("utf-8")
     except UnicodeDecodeError:

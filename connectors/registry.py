@@ -12,6 +12,7 @@ from django.urls import reverse
 from connectors import guide, logo
 from connectors.authoring.beginning import begin
 from connectors.manifest import BadManifest, Manifest, load, parse
+from connectors.manifest.loading import FAULTS_LIMIT
 from connectors.search import Index
 
 # How the keys of partners' own connectors begin; the library has none of them.
@@ -97,13 +98,31 @@ def read(folder: Path) -> Connector:
         drawn = picture.read_bytes() if picture.exists() else b""
     except (OSError, UnicodeDecodeError) as error:
         raise BadManifest(f"{folder}: {error}") from error
-    return _assembled(definition, Files(manifest, text, drawn))
+    try:
+        return _whole(_assembled(definition, Files(manifest, text, drawn)))
+    except BadManifest as error:
+        # Each line names its file; of many folders it must say which.
+        raise BadManifest("\n".join(f"{folder}/{line}" for line in str(error).splitlines())) from error
 
 
 @lru_cache(maxsize=1000)
 def made(slug: str, files: Files) -> Connector:
     """The connector of these files. Raises BadManifest."""
     return _assembled(parse(files.manifest, slug=slug), files)
+
+
+def written(slug: str, files: Files) -> Connector:
+    """The connector of files that somebody is about to store: nothing of its guide may be lost.
+
+    What is stored already is read by `made`, whatever its guide is like. Raises BadManifest.
+    """
+    return _whole(made(slug, files))
+
+
+def _whole(connector: Connector) -> Connector:
+    if faults := connector.guide.faults[:FAULTS_LIMIT]:
+        raise BadManifest("\n".join(f"guide.md: {fault}" for fault in faults))
+    return connector
 
 
 def unreadable(slug: str) -> Connector:
@@ -173,10 +192,11 @@ def search(text: str) -> list[Connector]:
 
 
 def _check_anchors(definition: Manifest, text: guide.Guide) -> None:
-    for part in (*definition.properties, *definition.auth_methods):
-        for anchor in part.help_anchors:
-            if anchor not in text.sections:
-                raise BadManifest(
-                    f"{definition.slug}: help_anchors names {anchor!r}, which is not a heading of guide.md; "
-                    f"there are {', '.join(text.sections)}"
-                )
+    for key, parts in (("properties", definition.properties), ("auth_methods", definition.auth_methods)):
+        for index, part in enumerate(parts):
+            for anchor in part.help_anchors:
+                if anchor not in text.sections:
+                    raise BadManifest(
+                        f"manifest.toml: {key}.{index}.help_anchors: {anchor!r} is no heading of guide.md; "
+                        f"there are {', '.join(text.sections)}"
+                    )

@@ -195,7 +195,7 @@ def list_events(request: HttpRequest, asked: Query[AskedEvents]) -> HttpResponse
 
 _ABOUT = """\
 Call it with an API key of your company: `Authorization: Bearer pc_live_…`. Keys are made in the console
-under Company, API keys.
+under Developers, API keys.
 
 Every fault is a problem (RFC 9457) with a stable `type`. Lists come in pages: send `next` as `cursor`.
 Repeat a POST safely with an `Idempotency-Key`. `RateLimit` says how many calls are left in this minute."""
@@ -249,8 +249,25 @@ api = Api(
     urls_namespace="api",
     openapi_url="openapi.json",
     docs_url=None,
+    # The order in which it is read; that of the routers is the one in which addresses are looked for.
+    openapi_extra={
+        "tags": [
+            {"name": name}
+            for name in (
+                "Connectors",
+                "Connector settings",
+                "Accounts",
+                "Installations",
+                "Setup links",
+                "Credentials",
+                "Proxy",
+                "Webhooks",
+                "Events",
+            )
+        ]
+    },
 )
-for router in (connectors, accounts, *installed, record):
+for router in (*installed, connectors, accounts, record):
     api.add_router("", router)
 
 

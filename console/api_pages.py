@@ -8,6 +8,7 @@ from django.views.decorators.http import require_safe
 
 from console.api_reference import reference as read_reference
 from console.problems import PROBLEMS
+from console.problems.api_texts import API_PROBLEMS
 from console.problems.texts import CUSTOMER, OPERATOR, PARTNER, PROVIDER, Problem
 from console.tenancy import partner_member
 
@@ -24,7 +25,7 @@ PAGES_ALONE = {
     "wrong_method",
 }
 _MENDED_BY = {
-    CUSTOMER: "Whoever calls, by another request; or the customer, where it is about a connection.",
+    CUSTOMER: "The customer whose connection it is, or whoever enters its values.",
     PARTNER: "Whoever manages the keys and settings of the company in this console.",
     PROVIDER: "Time, or the provider: try again later.",
     OPERATOR: "Whoever runs this console.",
@@ -41,7 +42,7 @@ def reference(request: HttpRequest) -> HttpResponse:
 def problems(request: HttpRequest) -> HttpResponse:
     """To each `type` of a problem the text that it leads to."""
     found = [
-        {"code": code, "status": problem.status, **_said(problem)}
+        {"code": code, "status": problem.status, **_said(code, problem)}
         for code, problem in PROBLEMS.items()
         if code not in PAGES_ALONE
     ]
@@ -49,11 +50,12 @@ def problems(request: HttpRequest) -> HttpResponse:
     return render(request, "console/api_problems.html", {"problems": found})
 
 
-def _said(problem: Problem) -> dict[str, str]:
+def _said(code: str, problem: Problem) -> dict[str, str]:
+    is_callers = code in API_PROBLEMS and problem.mended_by == CUSTOMER
     return {
         "title": _general(problem.title),
         "what": _general(problem.what),
-        "mended_by": _MENDED_BY[problem.mended_by],
+        "mended_by": "Whoever calls, by another request." if is_callers else _MENDED_BY[problem.mended_by],
     }
 
 

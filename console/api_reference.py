@@ -1,6 +1,7 @@
 """The API as people read it, from the OpenAPI document that programs read."""
 
 import json
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
@@ -17,6 +18,7 @@ _BY_NAME = {
     "connector": "heartland-retail",
     "auth_method": "api_key",
     "access_token": "…",
+    "url": "https://app.example.com/webhooks",
 }
 _BY_FORMAT = {
     "uuid": "6f1c2a52-8d0e-4c1b-9a57-2f6b0c7d4e11",
@@ -71,7 +73,8 @@ class Operation:
 
 @dataclass(frozen=True)
 class Reference:
-    about: tuple[str, ...]
+    # Paragraphs, each of texts of which every second one is code.
+    about: tuple[list[str], ...]
     tags: tuple[tuple[str, tuple[Operation, ...]], ...]
 
 
@@ -79,12 +82,12 @@ class Reference:
 def reference() -> Reference:
     document = api.get_openapi_schema()
     reader = _Reader(document["components"]["schemas"])
-    tags: dict[str, list[Operation]] = {}
+    tags: dict[str, list[Operation]] = {tag["name"]: [] for tag in document["tags"]}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             found = reader.operation(path, method, operation)
-            tags.setdefault(found.tag, []).append(found)
-    about = tuple(document["info"]["description"].split("\n\n"))
+            tags[found.tag].append(found)
+    about = tuple(paragraph.split("`") for paragraph in document["info"]["description"].split("\n\n"))
     return Reference(about, tuple((tag, tuple(found)) for tag, found in tags.items()))
 
 
@@ -190,6 +193,7 @@ class _Reader:
 
 
 def _curl(path: str, method: str, example: str) -> str:
+    path = re.sub(r"{(\w+)}", lambda found: f"${found[1].upper()}", path)
     lines = [f'curl "{settings.BASE_URL}{path}"', '  -H "Authorization: Bearer $API_KEY"']
     if method != "get":
         lines[0] = f'curl -X {method.upper()} "{settings.BASE_URL}{path}"'

@@ -26,7 +26,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.poolmanager import PoolManager
 
-from console import spans
+from console import lending, spans
 from console.addresses import is_public
 
 DEADLINE_SECONDS = 20.0
@@ -216,6 +216,7 @@ class _Adapter(HTTPAdapter):
             request.url = target
         _now.at = time.monotonic() + (_now.seconds or DEADLINE_SECONDS)
         _now.wire, _now.sent = 0, False
+        lending.give_back()
         try:
             with _room(urlsplit(request.url).netloc):
                 return self._send(request, **kwargs)
@@ -330,6 +331,7 @@ def reachable(host: str, port: int, seconds: float = CONNECT_SECONDS) -> list[tu
 
     Whoever connects must use one of these and look nothing up again. Raises Unreachable.
     """
+    lending.give_back()
     give(seconds)
     if target := stand_in(f"tcp://{host}:{port}"):
         parts = urlsplit(target)

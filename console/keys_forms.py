@@ -38,7 +38,7 @@ class ApiKeyForm(forms.ModelForm):
 
     class Meta:
         model = ApiKey
-        fields = ["name", "scopes", "networks"]
+        fields = ["name", "scopes", "networks", "credentials_per_minute"]
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -88,6 +88,10 @@ class NewApiKeyForm(ApiKeyForm):
         widget=forms.DateInput({"type": "date", "data-visible-if": '{"expires": ["on"]}'}),
         help_text="It counts to the end of that day, in UTC.",
     )
+
+    class Meta(ApiKeyForm.Meta):
+        fields = [*ApiKeyForm.Meta.fields, "environment", "account"]
+
     field_order = ["name", "environment", "scopes", "account", "networks", "expires", "expires_on", "id"]
 
     def __init__(self, *args, principal: Principal, **kwargs):

@@ -22,8 +22,8 @@ PAGE_SIZE = 50
 @require_safe
 @partner_member
 def api_keys(request: HttpRequest) -> HttpResponse:
-    rows = ApiKey.objects.visible_to(request.principal).select_related("account")
-    page = LongPaginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
+    rows = ApiKey.objects.visible_to(request.principal)
+    page = LongPaginator(rows, PAGE_SIZE, joined=["account"]).get_page(request.GET.get("page"))
     return render(request, "console/api_keys.html", {"page": page})
 
 
@@ -60,9 +60,10 @@ def api_key(request: HttpRequest, key_id: UUID) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         with transaction.atomic():
             # These alone: somebody may have revoked it since this request began.
-            form.instance.save(update_fields=["name", "scopes", "networks"])
+            form.instance.save(update_fields=["name", "scopes", "networks", "credentials_per_minute"])
             said = f"The API key {form.instance.name} was changed"
-            facts = {"scopes": form.instance.scopes, "networks": form.instance.networks}
+            names = ("scopes", "networks", "credentials_per_minute")
+            facts = {name: getattr(form.instance, name) for name in names}
             Event.objects.record("api_key.changed", request.principal, said, subject=row, **facts)
         messages.success(request, "Saved.")
         return redirect("api-key", row.pk)

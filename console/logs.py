@@ -1,6 +1,7 @@
 """What stands in every line of the log: the request or the job that it belongs to, and its partner."""
 
 import logging
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,12 +29,29 @@ class Context(logging.Filter):
     def filter(self, record):
         facts = dict(_about.get())
         # Who asks is found out in the course of the request.
-        principal = getattr(facts.pop("request", None), "principal", None)
+        request = facts.pop("request", None)
+        principal = getattr(request, "principal", None)
         if principal is not None:
             facts["partner"] = principal.partner_id
+        # Of a call that was passed on.
+        facts["installation"] = getattr(request, "installation_id", None)
         said = {name: str(value) for name, value in facts.items() if value is not None}
         record.context = "".join(f" {name}={value}" for name, value in said.items())
         record.about = said
+        return True
+
+
+class Unquoted(logging.Filter):
+    """For gunicorn's own log: of a request that it could not read or answer it quotes what it has read.
+
+    That may be a setup link, or a header with its value. From where it came is kept.
+    """
+
+    def filter(self, record):
+        if found := re.match(
+            r"Invalid request from ip=\S*?(?=: )|Error handling request", record.getMessage()
+        ):
+            record.msg, record.args = found[0], ()
         return True
 
 

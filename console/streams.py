@@ -23,7 +23,7 @@ import urllib3.exceptions
 from urllib3.util.connection import is_connection_dropped
 
 from console import http as door
-from console import spans
+from console import lending, spans
 from console.http import Unreachable
 
 # Until the answer's headers have come; from one piece of a body to the next; for a whole answer.
@@ -138,7 +138,7 @@ def _made(place: tuple[str, str, int]) -> door.Checked:
 class Answer:
     """What came back: its head is here, its body still on the way. To be closed, whatever happens."""
 
-    def __init__(self, place, connection: door.Checked, response: http.client.HTTPResponse):
+    def __init__(self, place, connection: door.Checked, response: _Response):
         self._place, self._connection, self._response = place, connection, response
         self.status: int = response.status
         self.reason: str = response.reason if response.reason.isprintable() else ""
@@ -155,8 +155,25 @@ class Answer:
         """The whole body. Raises Unreachable where it breaks off."""
         return b"".join(self)
 
+    def beginning(self, size: int, seconds: float) -> tuple[bytes, bool]:
+        """The first of the body, and whether that is all of it; whoever wants no more hangs up.
+
+        Raises Unreachable where it breaks off, or takes longer.
+        """
+        self._response.reader.until = time.monotonic() + seconds
+        found = b""
+        try:
+            for piece in self:
+                found += piece
+                if len(found) > size:
+                    return found[:size], False
+            return found, True
+        finally:
+            self.close()
+
     def __iter__(self) -> Iterator[bytes]:
         """The body as it comes. Raises Unreachable where it breaks off."""
+        lending.give_back()
         response = self._response
         try:
             while not response.isclosed() and response.length != 0:
@@ -217,6 +234,7 @@ def send(
     place = (there.scheme, there.hostname or "", there.port or 443)
     target = (there.path or "/") + (f"?{there.query}" if there.query else "")
     head = [("Host", parts.netloc), *headers]
+    lending.give_back()
     with spans.span(f"{method} {host}", "CLIENT", **{"server.address": host}) as span:
         while True:
             connection = _take(place)

@@ -23,6 +23,20 @@ def count(name: str) -> int:
     return _asked(lambda counts: _counted(counts, _key(name)))
 
 
+def place(name: str, member: str) -> int:
+    """Which of the different ones that came under this name in this minute this is, from 1 on."""
+
+    def found(counts: BaseCache) -> int:
+        key = _key(f"{name} {member}")
+        known = counts.get(key)
+        if known is None:
+            known = _counted(counts, _key(name))
+            counts.set(key, known, timeout=120)
+        return known
+
+    return _asked(found)
+
+
 def is_spent(name: str, *, per_minute: int) -> bool:
     """Whether a further try would be beyond the limit. Counts nothing."""
     return _asked(lambda counts: counts.get(_key(name), 0)) >= per_minute

@@ -7,6 +7,10 @@ from console.api import api
 from installations.api.proxy import proxy
 
 urlpatterns = [
+    # First what is asked most.
+    path("api/v1/installations/<uuid:installation_id>/proxy/", proxy, name="proxy"),
+    path("api/v1/installations/<uuid:installation_id>/proxy/<path:rest>", proxy, name="proxy"),
+    path("api/v1/", api.urls),
     path("", views.home, name="home"),
     path("healthz", operations.healthz, name="healthz"),
     path("readyz", operations.readyz, name="readyz"),
@@ -28,9 +32,6 @@ urlpatterns = [
     path("api/reference/", api_pages.reference, name="api-reference"),
     path("api/problems/", api_pages.problems, name="api-problems"),
     path("e-mail-settings/", views.preferences, name="preferences"),
-    path("api/v1/installations/<uuid:installation_id>/proxy/", proxy, name="proxy"),
-    path("api/v1/installations/<uuid:installation_id>/proxy/<path:rest>", proxy, name="proxy"),
-    path("api/v1/", api.urls),
     path("", include("connectors.urls")),
     path("", include("installations.urls")),
     # One way to sign in, with one limit on tries.

@@ -42,7 +42,14 @@ def navigation(request: HttpRequest) -> dict:
                 ("Webhooks", reverse("webhooks")),
             ],
         ),
-        ("Developers", [("API keys", reverse("api-keys")), ("API reference", reverse("api-reference"))]),
+        (
+            "Developers",
+            [
+                ("API keys", reverse("api-keys")),
+                ("API explorer", reverse("explorer")),
+                ("API reference", reverse("api-reference")),
+            ],
+        ),
     ]
     here = [
         url

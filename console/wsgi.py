@@ -1,6 +1,7 @@
 """The WSGI application. It refuses to start with keys that do not open this database."""
 
 import gc
+import logging
 import os
 import sys
 
@@ -14,15 +15,21 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 try:
     django_application = get_wsgi_application()
 
+    from django.db import connection
+
     from console.checks import refuse_wrong_keys
+    from console.logs import Unquoted
     from console.shield import Shield
 
     application = Shield(django_application)
+    # Not in LOGGING: to configure this logger takes away where gunicorn writes to.
+    logging.getLogger("gunicorn.error").addFilter(Unquoted())
     # The library lives as long as the process: nobody need look through it for garbage.
     gc.collect()
     gc.freeze()
 
     refuse_wrong_keys()
+    connection.close()
 except SystemExit as refusal:
     sys.stderr.write(f"{refusal}\n")
     raise SystemExit(DO_NOT_START_ANOTHER) from refusal

@@ -9,8 +9,9 @@ from console import clock, jobs
 from console.jobs import Again, Claim, handler
 from console.problems import ProblemError
 from console.tidying import daily
-from installations import forwarding, health, standing, tokens
+from installations import health, standing, tokens
 from installations.auth import Token
+from installations.hooks import forwarding
 from installations.models import HELD, Credential, Installation, Tally
 from installations.notices import customers, digest, endings
 from installations.values import BadValue

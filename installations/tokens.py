@@ -13,7 +13,7 @@ from threading import Lock
 from uuid import UUID
 
 from connectors.manifest import AuthMethod
-from console import metrics
+from console import lending, metrics
 from console.clock import Now
 from console.models import Pause
 from console.problems import ProblemError
@@ -170,6 +170,7 @@ def _single_flight(row: Credential, method: AuthMethod) -> Usable:
         if is_first := flight is None:
             flight = _flights[row.pk] = Future()
     if not is_first:
+        lending.give_back()
         try:
             return flight.result(timeout=PATIENCE_SECONDS)
         except TimeoutError:
@@ -214,5 +215,6 @@ def _lead_or_follow(row: Credential, method: AuthMethod) -> Usable:
             return _while_it_lives(now, problem)
         row = now
         if not held:
+            lending.give_back()
             time.sleep(POLL_SECONDS)
     return _while_it_lives(row, _late())

@@ -4,15 +4,16 @@ from django.urls.converters import StringConverter
 from installations import (
     callback,
     entrances,
+    explorer,
     health_pages,
-    hook_pages,
     listing,
-    receiving,
     registrations,
     steps,
     tryouts,
     views,
 )
+from installations.hooks import receiving
+from installations.hooks import views as hooks
 from installations.notices import views as notices
 from installations.webhooks import views as webhooks
 
@@ -55,25 +56,26 @@ urlpatterns = [
         views.revoke_link,
         name="installation-link-revoke",
     ),
-    path("installations/<uuid:installation_id>/webhooks/", hook_pages.received, name="installation-webhooks"),
+    path("installations/<uuid:installation_id>/webhooks/", hooks.received, name="installation-webhooks"),
+    path("installations/<uuid:installation_id>/explore/", explorer.explore, name="installation-explore"),
     path(
         "installations/<uuid:installation_id>/webhooks/address/",
-        hook_pages.make_address,
+        hooks.make_address,
         name="installation-webhook-address",
     ),
     path(
         "installations/<uuid:installation_id>/webhooks/secret/",
-        hook_pages.enter_secret,
+        hooks.enter_secret,
         name="installation-webhook-secret",
     ),
     path(
         "installations/<uuid:installation_id>/webhooks/<uuid:received_id>/",
-        hook_pages.one,
+        hooks.one,
         name="installation-webhook",
     ),
     path(
         "installations/<uuid:installation_id>/webhooks/<uuid:received_id>/forward/",
-        hook_pages.forward_again,
+        hooks.forward_again,
         name="installation-webhook-forward",
     ),
     path(
@@ -96,6 +98,7 @@ urlpatterns = [
         steps.installation_step,
         name="installation-setup",
     ),
+    path("explorer/", explorer.pick, name="explorer"),
     path("alerts/", notices.alerts, name="alerts"),
     path("notices/", notices.notices, name="notices"),
     path("notices/<uuid:notice_id>/", notices.notice, name="notice"),

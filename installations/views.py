@@ -18,9 +18,10 @@ from console.models import Account, Event
 from console.paging import LongPaginator, asked_for
 from console.problems import PROBLEMS, ProblemError, problem_page
 from console.tenancy import partner_member
-from installations import bulletin, ending, health, hook_pages, links, making, upgrading
+from installations import bulletin, ending, health, links, making, upgrading
 from installations.ending import name_of
 from installations.forms import InstallationForm, ReauthoriseForm, SetupLinkForm
+from installations.hooks import views as hook_pages
 from installations.models import Installation, Revocation, SetupLink
 
 PAGE_SIZE = 50

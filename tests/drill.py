@@ -38,7 +38,7 @@ def drills() -> list[Callable]:
     """Each takes a field and returns a figure."""
     from django.db import connection
 
-    from tests.drills import flights, killing, losing, operations, outages, webhooks
+    from tests.drills import calls, flights, killing, losing, operations, outages, webhooks
 
     return [
         lambda field: flights.single_flight(field, 5),
@@ -56,6 +56,9 @@ def drills() -> list[Callable]:
         *([killing.broken_connections] if connection.vendor == "postgresql" else []),
         webhooks.killed_workers,
         webhooks.slow_endpoint,
+        calls.large_bodies,
+        calls.hostile,
+        calls.garbage_keys,
         operations.key_rotation,
         operations.backup_and_restore,
     ]

@@ -120,4 +120,8 @@ class _Line:
         else:
             _, _, after = head.partition(b"content-length:")
             whole = len(body) >= int(after.partition(b"\r\n")[0])
-        return int(head[9:12]) if whole else None
+        if not whole:
+            return None
+        # Whoever hangs up from now on has answered.
+        self._asked, self._buffer = b"", b""
+        return int(head[9:12])

@@ -12,10 +12,11 @@ from django.utils import timezone
 
 from connectors.models import ConnectorSettings
 from console import bearer
-from console.models import Account, ApiCall, ApiKey, Event
+from console.models import Account, ApiCall, ApiKey, Event, Job, Membership
 from console.models.api_key import prefix_of
 from installations.models import Credential, Installation, Setup, SetupLink, Status
 from tests.calling import Caller, caller
+from tests.conftest import work
 
 pytestmark = pytest.mark.django_db
 
@@ -575,6 +576,28 @@ def test_a_credential_is_fresh_and_says_until_when(field):
     assert "refresh_token" not in response.content.decode()
     assert api("GET", f"/installations/{row.pk}/credential").json() == body
     assert field.asked() == before + 1
+
+
+def test_who_fetches_the_credentials_of_many_is_stopped_and_told_of(field, owner):
+    Membership.objects.filter(user=owner.user).update(partner=field.partner)
+    api = caller(field.partner, credentials_per_minute=3)
+    rows = field.connected(5, ends_in=3600)
+    paths = [f"/installations/{row.pk}/credential" for row in rows]
+    assert [api("GET", path).status_code for path in paths] == [200, 200, 200, 429, 429]
+    found = refused(api("GET", paths[4]), "too_many_credentials", 429)
+    assert "3 installations" in found["words"]
+    # Those that it has are its own to fetch again.
+    assert api("GET", paths[0]).status_code == 200
+    assert caller(field.partner, credentials_per_minute=None)("GET", paths[4]).status_code == 200
+    assert Event.objects.filter(kind="api_key.alarm", subject_id=api.key.pk).count() == 1
+    job = Job.objects.get(kind="alarm")
+    assert job.due_at - timezone.now() < timedelta(seconds=60)
+    work()
+    (sent,) = mail.outbox
+    assert sent.to == [owner.user.email]
+    assert api.key.beginning in sent.body
+    assert f"/company/api-keys/{api.key.pk}/" in sent.body
+    assert api.written not in sent.body
 
 
 def test_a_version_that_the_provider_refused_is_renewed_once(field):

@@ -54,13 +54,16 @@ def own(side: Side) -> dict:
         "account_id": side.account.pk,
         "installation_id": side.installation.pk,
         "link_id": side.link.pk,
+        "endpoint_id": side.endpoint.pk,
+        "delivery_id": side.delivery.pk,
         "key": side.custom.slug,
+        "rest": "items",
     }
 
 
 def missing() -> dict:
-    ids = {name: uuid.uuid4() for name in ("account_id", "installation_id", "link_id")}
-    return {**ids, "key": "custom-nothing"}
+    names = ("account_id", "installation_id", "link_id", "endpoint_id", "delivery_id")
+    return {**{name: uuid.uuid4() for name in names}, "key": "custom-nothing", "rest": "items"}
 
 
 CALLER = sharing(Client(HTTP_HOST="console.test"))

@@ -200,6 +200,18 @@ def test_a_bad_manifest_is_refused_with_its_place_and_nothing_is_changed(owner, 
     assert 'version = "1.0' in owner.client.get(f"{HOME}definition/").content.decode().replace("&quot;", '"')
 
 
+def test_a_guide_that_would_lose_a_part_is_refused_and_one_that_is_live_goes_on(owner, live):
+    lost = GUIDE.replace("# Partner", "# Partners")
+    assert "guide.md: # Partners opens no half" in faults(save(owner, MANIFEST, lost))
+    page = owner.client.post("/connectors/check/", {"manifest": MANIFEST, "guide": lost}).content.decode()
+    assert "guide.md: # Partners opens no half" in page
+    live.refresh_from_db()
+    assert live.guide == GUIDE
+    # As one that was stored before this was looked at.
+    Release.objects.update(guide=lost)
+    assert Release.objects.get().connector_as_it_was().name == "Acme"
+
+
 def test_the_check_while_typing_draws_what_the_customer_sees(owner):
     page = owner.client.post("/connectors/check/", {"manifest": MANIFEST, "guide": GUIDE}).content.decode()
     assert "No mistakes" in page
@@ -330,9 +342,9 @@ def test_fifty_megabytes_are_refused_on_every_page(owner, draft, field):
     for path, name in (("openapi", "file"), ("folder", "archive")):
         upload = SimpleUploadedFile("x", b"#" * 50_000_000)
         said = faults(owner.client.post(f"/connectors/add/{path}/", {name: upload, "category": "commerce"}))
-        assert "at most" in said
+        assert "is too large: at most" in said
     upload = SimpleUploadedFile("logo.svg", b"#" * 50_000_000)
-    assert "at most" in faults(save(owner, MANIFEST, logo=upload))
+    assert "is too large: a logo has at most" in faults(save(owner, MANIFEST, logo=upload))
     assert CustomConnector.objects.count() == 1
 
 

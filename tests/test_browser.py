@@ -387,6 +387,8 @@ PARTNER_PAGES = [
     "/installations/",
     "/installations/?q=nothing-like-it",
     "/installations/add/",
+    "/explorer/",
+    "/explorer/?q=nothing-like-it",
     "/company/",
     "/password/",
     "/no-such-page/",

@@ -5,6 +5,7 @@ in base64, URL, JSON, HTML and hexadecimal. Only what is sealed may hold them.
 """
 
 import re
+import socket
 import subprocess
 import zipfile
 import zlib
@@ -106,6 +107,20 @@ for row in Installation.objects.filter(connector="rotating-test"):
         print(type(error).__name__)
 """
 
+# What is being gathered for the partner is mailed now.
+TELL = """
+from console import clock, queue
+Job.objects.filter(kind="digest").update(due_at=clock.now())
+queue.wake()
+"""
+KEEP = """
+import os, uuid
+from console import clock
+from installations import spool
+row = Credential.objects.first()
+body = os.environ["CANARY"].encode()
+spool.keep(spool.Answer(row.pk, row.partner_id, row.current_id, uuid.uuid4(), 200, body, clock.now()))
+"""
 
 # Every statement with its parameters, which Django logs for developers alone.
 CONF = """
@@ -156,6 +171,9 @@ def live(day: Day, browser) -> None:
         f"{made.origin}/oauth/callback/{link_id}/?state={day.new('state')}&code={day.new('code')}", timeout=10
     )
     requests.get(f"{made.origin}/s/{day.new('guessed link')}/", timeout=10)
+    # Cut off, or not the text of a request at all: gunicorn answers these by itself.
+    says_what_it_cannot_read(made, f"GET /s/{day.new('link that was cut off')}/")
+    says_what_it_cannot_read(made, f"GET / HTTP/1.1\r\nAuthorization {day.new('header without a colon')}")
     # Renewals: some work, some meet a wrong secret, an outage, and a grant that was withdrawn.
     connect(made, ["alder", "birch", "cedar", "doum"])
     store_client(day, day.new("another client secret"))
@@ -186,19 +204,35 @@ def live(day: Day, browser) -> None:
         for row in rows[:2]:
             staff.goes_to(row)
     assert len(lists) > 15
+    made.shell(TELL)
+    wait_until(lambda: any((made.folder / "mail").glob("*")))
+    with_canary(day, day.new("answer that nobody has taken from the spool"), KEEP)
     wait_until(lambda: b"job renew" in requests.get(day.collector + "/_raw", timeout=10).content)
     assert worker.process.poll() is None
 
 
-def store_client(day: Day, secret: str) -> None:
-    # Not in the processes that go on.
+def says_what_it_cannot_read(made: Deployed, head: str) -> None:
+    address = requests.compat.urlsplit(made.origin)
+    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        connection.sendall(f"{head}\r\n\r\n".encode())
+        assert b" 400 " in connection.recv(1000)
+
+
+def with_canary(day: Day, secret: str, code: str) -> None:
+    """Run the code where CANARY is the secret, which the processes that go on do not have."""
     environment = day.made.environment
     day.made.environment = {**environment, "CANARY": secret}
-    day.made.shell(
-        "import os; from tests.rotating import store_client; "
-        "store_client(Partner.objects.first(), os.environ['CANARY'])"
-    )
+    day.made.shell(code)
     day.made.environment = environment
+
+
+def store_client(day: Day, secret: str) -> None:
+    with_canary(
+        day,
+        secret,
+        "import os; from tests.rotating import store_client; "
+        "store_client(Partner.objects.first(), os.environ['CANARY'])",
+    )
 
 
 def note_tokens(day: Day) -> None:
@@ -267,11 +301,15 @@ SINKS = {
     "the web's log at DEBUG, with its SQL": (lambda day: day.made.log().encode(), b"installations_setup"),
     "the worker's log at DEBUG": (lambda day: day.made.workers[0].log().encode(), b"renew done"),
     "the access log": (lambda day: files_named(day, "access.log"), b" GET 200 "),
-    "gunicorn's error log": (lambda day: files_named(day, "error.log"), b""),
+    "gunicorn's error log": (
+        lambda day: files_named(day, "error.log"),
+        b"Invalid request from ip=127.0.0.1\n",
+    ),
     "the queue": (lambda day: files_named(day, "queue.sqlite3"), b"partner-console"),
-    "the spool": (lambda day: files(day.made.folder / "spool"), b""),
+    # Sealed: what stands in front names the key.
+    "the spool": (lambda day: files(day.made.folder / "spool"), b"\x02t2"),
     "the cache": (cache, b"djcache"),
-    "e-mails": (lambda day: files(day.made.folder / "mail"), b""),
+    "e-mails": (lambda day: files(day.made.folder / "mail"), b"Subject: "),
     "the database": (database, b"Harbor Street Outfitters"),
     "dumpdata": (lambda day: day.made.manage("dumpdata").encode(), b"installations.credentialversion"),
     "a backup": (backup, b"key_ids"),

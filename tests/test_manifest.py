@@ -320,13 +320,78 @@ def test_help_that_leads_nowhere_is_refused(anchor, library):
     write(library, GOOD.replace(f'"{anchor}"', '"nowhere"'))
     with pytest.raises(BadManifest) as refused:
         registry.all()
-    for words in ("acme", "help_anchors", "'nowhere'", "guide.md", "register", "make-a-key"):
+    for words in ("acme/manifest.toml", ".help_anchors", "'nowhere'", "guide.md", "register", "make-a-key"):
         assert words in str(refused.value)
 
 
 def test_a_connector_without_its_guide_is_refused(library):
     (write(library) / "guide.md").unlink()
     with pytest.raises(BadManifest, match=re.escape("acme/guide.md")):
+        registry.all()
+
+
+LOST = {
+    "a half for nobody": (("# Customer", "# Customers"), "# Customers opens no half"),
+    "text before the halves": (("# Partner", "Welcome.\n\n# Partner"), "before # Partner is shown to nobody"),
+    "text before a half's first section": (
+        ("# Customer\n", "# Customer\n\nWelcome.\n"),
+        "between # Customer and the first ## below it is shown to nobody",
+    ),
+    "one heading in both halves": (("## Register", "## Make a key"), "## Make a key stands here twice"),
+}
+
+
+@pytest.mark.parametrize(("change", "words"), LOST.values(), ids=LOST)
+def test_a_guide_of_which_a_part_would_be_shown_to_nobody_is_refused(change, words, library):
+    text = GOOD.replace('help_anchors = ["register"]', "")
+    folder = write(library, text, guide=GUIDE.replace(*change, 1))
+    with pytest.raises(BadManifest) as refused:
+        registry.all()
+    assert str(refused.value).startswith(f"{folder}/guide.md: ")
+    assert words in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+FENCED = """
+# Partner
+
+## Register
+
+```sh
+# as root
+## twice
+```
+
+~~~
+```
+# still between fences
+~~~
+
+```not a fence``` in a line.
+
+# Customer
+
+## 鍵を作る
+
+Text.
+"""
+
+
+def test_what_stands_between_fences_opens_no_section():
+    found = Guide(FENCED)
+    assert found.faults == []
+    assert {section.anchor: section.audience for section in found.sections.values()} == {
+        "register": "partner",
+        "鍵を作る": "customer",
+    }
+    assert "# as root\n## twice" in found.sections["register"].render()
+    assert "# still between fences" in found.sections["register"].render()
+
+
+def test_a_fault_of_a_logo_names_its_folder(library):
+    folder = write(library)
+    (folder / "logo.svg").write_text("<svg/>")
+    with pytest.raises(BadManifest, match=re.escape(f"{folder}/logo.svg: is no SVG")):
         registry.all()
 
 

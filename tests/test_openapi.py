@@ -242,6 +242,15 @@ def test_a_remote_reference_is_named_and_nobody_is_asked(settings):
     assert "other.yaml#/key, which was not read" in notes(connector)
 
 
+def test_a_way_to_authenticate_that_says_too_little_is_named_in_words():
+    schemes = {"one": {}, "two": {"type": "mutualTLS"}, "three": {"type": "apiKey"}, "four": {"type": ["x"]}}
+    said = notes(made({**PLAIN, "components": {"securitySchemes": schemes}}))
+    assert "one is a way to authenticate that was not taken over (it names no type)." in said
+    assert "two is a way to authenticate that was not taken over (mutualTLS)." in said
+    assert "A key in a place that is not named was not taken over" in said
+    assert "None" not in said
+
+
 def test_references_in_a_circle_end():
     circle = {
         "a": {"$ref": "#/components/securitySchemes/b"},
@@ -309,7 +318,7 @@ def test_what_grows_while_it_is_read_is_refused_or_cut_short(text):
 def test_a_document_has_five_megabytes_at_most():
     most = documents.SIZE_LIMIT - len('{"a":""}')
     assert documents.parse(b'{"a":"' + b"x" * most + b'"}')
-    with pytest.raises(BadDocument, match="at most 5,242,880 are read"):
+    with pytest.raises(BadDocument, match="at most 5,242,880 bytes are read"):
         documents.parse(b'{"a":"' + b"x" * (most + 1) + b'"}')
 
 

@@ -19,7 +19,7 @@ from console.problems import ProblemError
 from console.tenancy import Principal
 from installations import circuits, fresh
 from installations.auth import Token
-from installations.models import Circuit, Credential
+from installations.models import Circuit, Credential, CredentialVersion
 from installations.proxying import calling
 from tests.calling import caller
 from tests.proxied import connected
@@ -106,6 +106,7 @@ def problem(response) -> str:
     assert response.headers["Content-Type"] == "application/problem+json"
     told = json.loads(response.content)
     assert told["status"] == response.status_code
+    assert "Via" not in response.headers
     return told["type"].removeprefix("http://console.test/api/problems/#")
 
 
@@ -115,6 +116,7 @@ def problem(response) -> str:
 def test_a_call_arrives_with_the_credential_and_comes_back_as_it_is(provider, stripe):
     found = call(stripe, target="items?page=2&sort=a%20b", headers={"X-Shop-Version": "7", "Accept": "x/y"})
     assert (found.status_code, found.content) == (200, b'{"items": []}')
+    assert found.headers["Via"] == "1.1 Partner-Console"
     (sent,) = provider.requests
     assert (sent.method, sent.target) == ("GET", "/v1/items?page=2&sort=a%20b")
     assert sent.headers == {
@@ -354,6 +356,8 @@ def test_no_header_of_the_caller_says_where_to_or_as_whom(headers, provider, str
         assert EVIL not in sent.everything
         assert (sent.headers["host"], sent.headers["authorization"]) == ("api.stripe.com", f"Bearer {KEY}")
     assert bool(provider.requests) == (found.status_code == 200)
+    if "\n" in str(headers.get("X-Note", "")):
+        assert problem(found) == "proxy_request_refused"
 
 
 @pytest.mark.parametrize(
@@ -907,6 +911,15 @@ def test_what_is_switched_off_or_disconnected_is_not_called(provider, stripe, in
     stripe.disconnect()
     assert problem(call(stripe)) == "not_connected"
     assert len(provider.requests) == 1
+
+
+def test_a_credential_that_cannot_be_opened_is_a_problem_like_any_other(provider, stripe, account):
+    other = connected(account, "stripe", "restricted_key", Token(values={"api_key": "sk_live_2"}))
+    rows = CredentialVersion.objects
+    moved = rows.get(installation=other).__dict__["token"]
+    rows.filter(installation=stripe).update(token=moved)
+    assert problem(call(stripe)) == "stored_value_unreadable"
+    assert provider.requests == []
 
 
 def test_what_speaks_no_http_says_so(provider, account):

@@ -18,7 +18,8 @@ from connectors import registry
 from console import clock, throttle
 from console.models import Event
 from console.tidying import _CHORES
-from installations import forwarding, receiving, signatures
+from installations.hooks import forwarding, receiving, signatures
+from installations.hooks.signatures import Incoming
 from installations.models import (
     HookAddress,
     Installation,
@@ -28,7 +29,6 @@ from installations.models import (
     WebhookEndpoint,
     WebhookMessage,
 )
-from installations.signatures import Incoming
 from tests.product import full
 from tests.test_signatures import DECLARED, Sample
 
@@ -574,6 +574,33 @@ def test_a_secret_is_entered_and_never_shown(owner, account):
     assert sender.posts(BODY).status_code == 200
     for path in (base, f"{base}secret/", f"/installations/{row.pk}/"):
         assert "quagga" not in page(owner, path)
+
+
+def test_a_secret_may_be_entered_with_the_address_and_stays_when_another_one_is_made(owner, account):
+    row = install(account, "slack")
+    path = f"/installations/{row.pk}/webhooks/address/"
+    assert owner.client.post(path, {"secret": "x" * 501}).status_code == 422
+    assert HookAddress.objects.count() == 0
+    shown = owner.client.post(path, {"secret": "quagga-signs"}).content.decode()
+    assert "quagga" not in shown
+    assert HookAddress.objects.get().secret == "quagga-signs"
+    owner.client.post(path, {"secret": ""})
+    assert HookAddress.objects.get().secret == "quagga-signs"
+    owner.client.post(path, {"secret": "okapi-signs"})
+    assert HookAddress.objects.get().secret == "okapi-signs"
+    row.disconnect()
+    Installation.objects.update(status=Status.CONNECTED)
+    owner.client.post(path)
+    assert not HookAddress.objects.get().has_secret
+
+
+def test_a_secret_of_ours_is_not_one_that_is_sent_along(owner, account):
+    row = install(account, "github")
+    owner.client.post(f"/installations/{row.pk}/webhooks/address/", {"secret": "quagga-signs"})
+    assert HookAddress.objects.get().secret != "quagga-signs"
+    asana = install(account, "asana")
+    owner.client.post(f"/installations/{asana.pk}/webhooks/address/", {"secret": "quagga-signs"})
+    assert not HookAddress.objects.get(installation=asana).has_secret
 
 
 def test_only_what_is_connected_gets_an_address(owner, account):

@@ -8,8 +8,8 @@ import requests
 from playwright.sync_api import expect
 
 from connectors import registry
-from installations import signatures
-from installations.signatures import Incoming
+from installations.hooks import signatures
+from installations.hooks.signatures import Incoming
 from tests.test_browser import chromium, viewport, visit  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.browser

@@ -411,6 +411,7 @@ def test_no_address_of_the_product_shows_a_secret_to_anybody(world, owner, stran
         "delivery_id": list(WebhookDelivery.objects.values_list("pk", flat=True)),
         "registration_id": list(AuthorizationRequest.objects.values_list("registration_id", flat=True)),
         "name": ["client_id", "client_secret"],
+        "rest": ["items"],
         "reference": references[:3],
         "code": ["attempt_unknown"],
         "source": ["form", "manifest"],
@@ -456,7 +457,8 @@ def test_no_address_of_the_product_shows_a_secret_to_anybody(world, owner, stran
             given = dict(zip(parameters, chosen, strict=True))
             url = reverse(name, kwargs=given)
             # The one address that is there to hand a secret out, to a key that may have it.
-            callers = [software] if name.startswith("api:") and name != "api:get_credential" else []
+            is_for_software = name.startswith("api:") and not url.endswith("/credential")
+            callers = [software] if is_for_software else []
             for client in [*people(given), *callers]:
                 look(client, url, world)
                 visited += 1
@@ -608,6 +610,24 @@ def test_a_provider_that_repeats_the_token_does_not_make_us_show_it(provider, ow
     assert record.count("permission_missing") >= len(PADDINGS)
     assert record.count("credential_rejected") >= len(PADDINGS)
     assert found_in(world.secrets, record.encode()) == []
+
+
+def test_a_call_by_hand_shows_no_secret_even_where_the_provider_repeats_the_whole_request(
+    world, provider, owner
+):
+    provider.server.respond = lambda request: answer(
+        json.dumps([request.target, request.headers]),
+        *(f"X-Echo-{n}: {v}" for n, v in request.headers.items()),
+    )
+    called = 0
+    for row in Installation.objects.filter(status__in=[Status.CONNECTED, Status.ATTENTION]):
+        page = f"/installations/{row.pk}/explore/"
+        shown = owner.client.post(page, {"method": "GET", "path": "items"})
+        called += shown.status_code == 200 and "•••" in shown.content.decode()
+        assert found_in(world.secrets, everything_of(shown)) == []
+        look(owner.client, page, world)
+    assert called >= 2
+    assert found_in(world.secrets, repr(list(Event.objects.values())).encode()) == []
 
 
 # ── the log ─────────────────────────────────────────────────────────────────────────────────────

@@ -14,9 +14,12 @@ import pytest
 from django.http.request import HttpHeaders
 
 from connectors import registry
+from connectors.authoring.changes import compare
+from connectors.manifest import BadManifest, json_schema, parse
 from connectors.manifest.webhook import Place, Webhook
-from installations import signatures
-from installations.signatures import Incoming, Refused, verify
+from connectors.registry import Connector
+from installations.hooks import signatures
+from installations.hooks.signatures import Incoming, Refused, verify
 
 LIBRARY = Path(__file__).resolve().parents[1] / "connectors" / "library"
 DECLARED = [slug for slug, connector in sorted(registry.all().items()) if connector.manifest.webhook]
@@ -221,3 +224,59 @@ def test_a_signature_is_compared_as_it_was_encoded():
     raw = base64.b64decode(given)
     for other in (given + "\n", given.rstrip("="), raw.hex(), base64.urlsafe_b64encode(raw).decode() + "="):
         assert is_refused(sample, sample.with_header("X-Shopify-Hmac-SHA256", other))
+
+
+GITHUB = (LIBRARY / "github" / "manifest.toml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        (
+            'type = "hmac"',
+            'type = "hmca"',
+            "webhook.signature.type: 'hmca' is not allowed; did you mean 'hmac'?",
+        ),
+        (
+            'prefix = "sha256="',
+            'prefixes = "sha256="',
+            "webhook.signature.prefixes: no such key; did you mean prefix?",
+        ),
+        ('prefix = "sha256="', 'signed = "${timestamp}"', "signed must hold ${body}"),
+        ('prefix = "sha256="', 'signed = "${timestamp}${body}"', "timestamp does not say where it stands"),
+        ('prefix = "sha256="', 'signed = "${secret}${body}"', "webhook.signature.signed: "),
+        (
+            'prefix = "sha256="',
+            'timestamp = { header = "X-Time" }',
+            "timestamp is not signed, so it proves nothing",
+        ),
+        ('prefix = "sha256="', 'timestamp = { key = "t" }', "timestamp is not signed, so it proves nothing"),
+        (
+            'header = "X-Hub-Signature-256"',
+            'header = "X Hub"',
+            "webhook.signature.header: 'X Hub' is not allowed",
+        ),
+        ('event_type = { header = "X-GitHub-Event" }', "event_type = {}", "webhook.event_type: "),
+        ('by = "us"', 'by = "handshake"', "a secret by handshake needs the challenge handshake"),
+        ('by = "us"', 'by = "them"', "webhook.secret.by: 'them' is not allowed"),
+        ('label = "Secret"', "", "webhook.secret.label: is missing"),
+    ],
+    ids=range(12),
+)
+def test_a_mistake_in_a_manifest_is_told_with_its_place(right, wrong, said):
+    head, _, tail = GITHUB.partition("[webhook]")
+    assert right in tail
+    with pytest.raises(BadManifest) as bad:
+        parse(f"{head}[webhook]{tail.replace(right, wrong)}", slug="github")
+    assert said in str(bad.value)
+    assert ".hmac." not in str(bad.value)
+
+
+def test_an_editor_knows_the_section():
+    assert "Webhook" in json_schema()["$defs"]
+
+
+def test_a_release_that_receives_otherwise_says_so():
+    one = registry.get("github")
+    other = Connector(one.manifest.model_copy(update={"webhook": None}), one.files._replace(manifest="other"))
+    assert [change.text for change in compare(one, other)] == ["How webhooks are received was changed."]

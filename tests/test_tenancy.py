@@ -268,6 +268,8 @@ ROUTES = {
         lambda side: {"installation_id": side.installation.pk, "link_id": side.link.pk},
         lambda side: {"installation_id": uuid.uuid4(), "link_id": uuid.uuid4()},
     ),
+    "explorer": Entry("members"),
+    "installation-explore": of_installation(),
     "installation-webhooks": of_hooked(),
     "installation-webhook-address": of_hooked(),
     "installation-webhook-secret": of_hooked(),

@@ -5,9 +5,8 @@ from datetime import timedelta
 
 import pytest
 from django.db import transaction
-from django.utils import timezone
 
-from console import jobs
+from console import clock, jobs
 from console.models import Job
 from installations import attention, ending, health, incident
 from installations.models import (
@@ -74,7 +73,7 @@ def test_a_customers_way_through_a_link_is_told_from_its_begin_to_its_end(instal
     assert found["installation.connected"]["external_account_id"]
     # No token, and nobody's secret.
     token = installation.current_token().access_token
-    assert not any(token in text for text in WebhookMessage.objects.values_list("payload", flat=True))
+    assert not any(token in row.payload for row in WebhookMessage.objects.all())
 
 
 def test_what_is_connected_anew_is_told_as_such(installation, heartland, endpoint):
@@ -158,8 +157,9 @@ def test_an_incident_tells_of_each_installation_that_it_ends(owner, northwind, e
 
 
 def expire(link: SetupLink) -> None:
-    SetupLink.objects.filter(pk=link.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
-    Job.objects.filter(kind="expire_link", subject_id=link.pk).update(due_at=timezone.now())
+    ended_at = clock.now() - timedelta(seconds=1)
+    SetupLink.objects.filter(pk=link.pk).update(expires_at=ended_at)
+    Job.objects.filter(kind="expire_link", subject_id=link.pk).update(due_at=ended_at)
     work()
 
 

@@ -278,13 +278,16 @@ def test_any_answer_but_a_2xx_is_a_failure_and_no_redirect_is_followed(status, o
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_who_asks_to_wait_is_left_alone_for_so_long(status, owner, receiver):
-    endpoint_of(owner, receiver.url())
+    endpoint, _ = endpoint_of(owner, receiver.url())
     receiver.says(status, {"Retry-After": "3600"})
     first = tell(owner.partner.pk)
     send()
     receiver.says()
     # Neither that message nor another one.
     tell(owner.partner.pk)
+    delivery.begin(owner.partner.pk, [endpoint.pk])
+    send()
+    assert len(receiver.taken) == 1
     pass_time(timedelta(minutes=59))
     send()
     assert len(receiver.taken) == 1

@@ -52,7 +52,8 @@ for _kind, _form, _first in (
 def parse(data: bytes) -> dict:
     """The mapping that a document is. Raises BadDocument."""
     if len(data) > SIZE_LIMIT:
-        raise BadDocument(f"The document has {len(data):,} bytes; at most {SIZE_LIMIT:,} are read.")
+        # How large it is nobody knows: no more of it was read.
+        raise BadDocument(f"The document is too large: at most {SIZE_LIMIT:,} bytes are read.")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

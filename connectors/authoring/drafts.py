@@ -54,7 +54,7 @@ def save(row: CustomConnector, principal: Principal, files: Files) -> bool:
 
 
 def _take(row: CustomConnector, files: Files) -> None:
-    registry.made(row.slug, files)
+    registry.written(row.slug, files)
     row.manifest, row.guide, row.logo = files
 
 

@@ -51,7 +51,7 @@ def unpack(data: bytes) -> tuple[str, Files, dict[str, str]]:
     Names serve to find the files; nothing is written anywhere.
     """
     if len(data) > ARCHIVE_LIMIT:
-        raise BadDocument(f"The archive has {len(data):,} bytes; at most {ARCHIVE_LIMIT:,} are read.")
+        raise BadDocument(f"The archive is too large: at most {ARCHIVE_LIMIT:,} bytes are read.")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return _read(archive)

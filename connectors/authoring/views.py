@@ -175,7 +175,7 @@ def checked(manifest: str, text: str) -> dict:
     """{"faults": […]} or {"connector": …, "ways": [(method, form), …]}."""
     files = Files(manifest.replace("\r\n", "\n"), text.replace("\r\n", "\n"), b"")
     try:
-        connector = registry.made(f"{CUSTOM}draft", files)
+        connector = registry.written(f"{CUSTOM}draft", files)
     except BadManifest as error:
         return {"faults": [line.removeprefix("manifest.toml: ") for line in str(error).splitlines()]}
     return {"connector": connector, "ways": _ways(connector)}

@@ -90,6 +90,17 @@ class ApiKey(PartnerOwned):
     networks = models.JSONField(default=list, blank=True, validators=[check_networks])
     # The only customer that it reaches; empty: all.
     account = models.ForeignKey(Account, models.CASCADE, null=True, blank=True)
+    # So that a stolen key does not empty the house.
+    credentials_per_minute = models.PositiveIntegerField(
+        "different credentials a minute",
+        null=True,
+        blank=True,
+        default=50,
+        db_default=50,
+        help_text="Of how many different installations it may fetch the credentials in one minute. More is "
+        "refused, and your people get an e-mail at once. Empty: no limit. Calls through the proxy do not "
+        "count: they show no credential.",
+    )
     created_by = models.CharField(max_length=254)
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True)

@@ -18,7 +18,7 @@ from django.shortcuts import render
 from console.problems.api_texts import API_PROBLEMS
 from console.problems.texts import CUSTOMER, OPERATOR, PARTNER, PROBLEMS, PROVIDER, Problem
 
-__all__ = ["PROBLEMS", "Problem", "ProblemError", "hide", "problem_json", "problem_page"]
+__all__ = ["PROBLEMS", "Problem", "ProblemError", "hide", "mended_by", "problem_json", "problem_page"]
 
 PROBLEMS |= API_PROBLEMS
 
@@ -27,7 +27,10 @@ def hide(words: str, *secrets: str) -> str:
     """The other side's words without our secrets, which some repeat. To be done before they are cut off."""
     for secret in filter(None, secrets):
         forms = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), escape(secret)}
-        for form in sorted(forms | {json.dumps(secret)[1:-1]}, key=len, reverse=True):
+        forms |= {json.dumps(secret, ensure_ascii=plain)[1:-1] for plain in (True, False)}
+        # Some write slashes in JSON so.
+        forms |= {form.replace("/", "\\/") for form in forms}
+        for form in sorted(forms, key=len, reverse=True):
             words = words.replace(form, "•••")
     return words
 
@@ -63,6 +66,16 @@ class ProblemError(Exception):
         return f"{self.problem.title}.".format(**names)
 
 
+def mended_by(problem: Problem, connector: str, partner: str, *, own: bool = False) -> str:
+    """Who can mend it, in a sentence. `own`: whoever reads this, whoever it usually is."""
+    return {
+        CUSTOMER: "You can, here and now.",
+        PARTNER: f"{partner[0].upper()}{partner[1:]} can. Give them the reference below.",
+        PROVIDER: f"{connector} can. Usually it is over within minutes.",
+        OPERATOR: "Whoever runs this console can. Give them the reference below.",
+    }[CUSTOMER if own else problem.mended_by]
+
+
 _MENDED_IN_SETTINGS = {"mended_by": "You can, under the connector's Settings.", "action": "Open Settings"}
 
 
@@ -88,12 +101,7 @@ def problem_page(
     context |= {
         "title": problem.title.format(**names),
         "what": problem.what.format(**names),
-        "mended_by": {
-            CUSTOMER: "You can, here and now.",
-            PARTNER: f"{partner[0].upper()}{partner[1:]} can. Give them the reference below.",
-            PROVIDER: f"{connector} can. Usually it is over within minutes.",
-            OPERATOR: "Whoever runs this console can. Give them the reference below.",
-        }[CUSTOMER if own else problem.mended_by],
+        "mended_by": mended_by(problem, connector, partner, own=own),
         "action": problem.action,
         "action_url": action_url,
         **(_MENDED_IN_SETTINGS | {"action_url": settings_url} if settings_url else {}),

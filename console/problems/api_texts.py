@@ -6,7 +6,7 @@ API_PROBLEMS = {
     "key_missing": Problem(
         "An API key is needed",
         "Send one with the request: Authorization: Bearer pc_live_… Keys are made in the console under "
-        "Company, API keys.",
+        "Developers, API keys.",
         PARTNER,
         status=401,
     ),
@@ -173,6 +173,13 @@ API_PROBLEMS = {
         "Others are still being answered. Ask again in a moment.",
         PARTNER,
         status=503,
+    ),
+    "too_many_credentials": Problem(
+        "Too many different credentials",
+        "This key has fetched the credentials of as many installations as it may in a minute. The company's "
+        "people are told; they can raise the limit on the key's page.",
+        PARTNER,
+        status=429,
     ),
     "api_down": Problem(
         "Something broke on our side",

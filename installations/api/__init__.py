@@ -7,4 +7,5 @@ from installations.api.settings import router as settings
 from installations.api.setup_links import router as setup_links
 from installations.api.webhooks import router as webhooks
 
-routers = (settings, installations, setup_links, credentials, proxy, webhooks)
+# Those that are called most come first.
+routers = (credentials, proxy, installations, setup_links, settings, webhooks)

@@ -10,7 +10,7 @@ from pydantic import Field
 from console.bearer import scope
 from console.contract import Body, answer, responses
 from console.idempotency import idempotent
-from installations import fresh, importing
+from installations import fresh, importing, reach
 from installations.api.installations import InstallationOut, find, out
 from installations.auth import Token
 
@@ -50,6 +50,7 @@ class ImportIn(Body):
     "ask.",
 )
 def get_credential(request: HttpRequest, installation_id: UUID, rejected: UUID | None = None) -> HttpResponse:
+    reach.count(request.api_key, installation_id)
     row = fresh.find(request.principal, installation_id, rejected=rejected)
     token = row.token
     body = CredentialOut(

@@ -1,6 +1,5 @@
 """`…/installations/{id}/proxy/…`: the partner's own software calls the provider by way of the console."""
 
-import logging
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponseBase
@@ -12,13 +11,16 @@ from console.problems import ProblemError
 from installations.proxying import asked, calling, found
 from installations.proxying.answered import answered
 
-log = logging.getLogger("installations.proxy")
-
 router = Router(tags=["Proxy"])
 
 
 def pass_on(request: HttpRequest, installation_id: UUID, rest: str) -> HttpResponseBase:
-    """The provider's answer to what the caller asks. Nothing may have read the request's body before."""
+    """The provider's answer to what the caller asks, which then says `Via`.
+
+    Nothing may have read the request's body before.
+    """
+    # The line that the log has of every request says it.
+    request.installation_id = installation_id
     try:
         wanted = asked.read(request, rest)
         row = found.find(request.principal, installation_id)
@@ -32,13 +34,6 @@ def pass_on(request: HttpRequest, installation_id: UUID, rest: str) -> HttpRespo
     except asked.CallerGone:
         # Nobody hears it; the provider got no whole request.
         raise ProblemError("proxy_request_refused", words="the body ends before its end") from None
-    log.info(
-        "%s %s -> %s installation=%s",
-        request.method,
-        row.fresh.connector,
-        response.status_code,
-        installation_id,
-    )
     response.is_of_provider = True
     return response
 

@@ -291,7 +291,8 @@ def list_deliveries(request: HttpRequest, endpoint_id: UUID, asked: Query[AskedD
 )
 @idempotent
 def send_again(request: HttpRequest, endpoint_id: UUID, delivery_id: UUID) -> HttpResponse:
-    rows = WebhookDelivery.objects.visible_to(request.principal).select_related("message", "endpoint")
-    row = get_object_or_404(rows.filter(endpoint=_find(request, endpoint_id)), pk=delivery_id)
+    rows = WebhookDelivery.objects.visible_to(request.principal).filter(endpoint=_find(request, endpoint_id))
+    row = get_object_or_404(rows, pk=delivery_id)
     endpoints.send_again(request.principal, row)
-    return answer(request, DeliveryOut.of(get_object_or_404(rows, pk=delivery_id)))
+    row.refresh_from_db()
+    return answer(request, DeliveryOut.of(row))

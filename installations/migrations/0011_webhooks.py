@@ -59,7 +59,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.CharField(default=installations.models.webhook.new_message_id, editable=False, max_length=40, primary_key=True, serialize=False)),
                 ('type', models.CharField(max_length=50)),
-                ('payload', models.TextField()),
+                ('payload', console.sealed.SealedField()),
                 ('occurred_at', models.DateTimeField()),
                 ('installation_id', models.UUIDField(null=True)),
                 ('account_id', models.UUIDField(null=True)),

@@ -71,8 +71,9 @@ class WebhookMessage(PartnerOwned):
     # The webhook-id, the same at each try and each endpoint.
     id = models.CharField(primary_key=True, max_length=40, default=new_message_id, editable=False)
     type = models.CharField(max_length=50)
-    # The body as it is signed and sent: {"type": …, "timestamp": …, "data": {…}}
-    payload = models.TextField()
+    # The body as it is signed and sent: {"type": …, "timestamp": …, "data": {…}}. Sealed, for what a provider
+    # has sent of a customer goes along.
+    payload = SealedField()
     occurred_at = models.DateTimeField()
     # Facts, no references: what they name may be gone.
     installation_id = models.UUIDField(null=True)

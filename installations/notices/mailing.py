@@ -3,11 +3,14 @@
 import logging
 import re
 import unicodedata
+from datetime import timedelta
 from smtplib import SMTPException, SMTPRecipientsRefused, SMTPServerDisconnected
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from django.conf import settings
 from django.core.mail import EmailMessage
+from django.urls import reverse
 
 from console import clock
 from console.jobs import Again, Claim
@@ -51,6 +54,15 @@ def begun(claim: Claim, **fields) -> Notice:
         partner_id=claim.job.partner_id, sent_at=None, created_at__gte=claim.job.created_at, **fields
     )
     return rows.first() or Notice(partner_id=claim.job.partner_id, **fields)
+
+
+def was_sent(partner_id: UUID, *, kind: str, within: timedelta) -> bool:
+    return Notice.objects.filter(partner_id=partner_id, kind=kind, sent_at__gt=clock.now() - within).exists()
+
+
+def page(name: str, *args) -> str:
+    """A page of the console, as a mail leads to it."""
+    return settings.BASE_URL + reverse(name, args=args)
 
 
 def send(notice: Notice, text: str) -> None:

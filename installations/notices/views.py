@@ -15,7 +15,7 @@ from installations.alerts import mended_by
 from installations.models import Alert, DigestItem, Installation, Notice
 
 PAGE_SIZE = 50
-KINDS = {"digest": "To your company", "customer": "To customers", "failed": "Not sent"}
+KINDS = {"digest": "To your company", "alarm": "Alarms", "customer": "To customers", "failed": "Not sent"}
 
 
 @require_safe

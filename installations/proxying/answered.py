@@ -97,6 +97,9 @@ def _set_headers(response: HttpResponseBase, answer: Answer) -> None:
         # Several of a name are one with commas (RFC 9110, section 5.3).
         before = response.headers.get(name)
         response.headers[name] = value if before is None else f"{before}, {value}"
+    # RFC 9110, section 7.6.3; what the console says itself has none.
+    via = response.headers.get("Via")
+    response.headers["Via"] = f"{via}, 1.1 Partner-Console" if via else "1.1 Partner-Console"
     response.headers["Content-Security-Policy"] = _SANDBOX
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Cache-Control"] = _private(response.headers.get("Cache-Control", ""))

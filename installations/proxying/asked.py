@@ -6,7 +6,8 @@ provider may take for one of them is not passed on.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote, unquote
 
 from console.problems import ProblemError
@@ -63,6 +64,8 @@ _OURS = HOP_BY_HOP | {
     RETRIES.lower(),
 }
 _OURS_BEGIN = ("proxy-", "x-forwarded", "sec-", "x-original-forwarded", "x-proxyuser", "x-envoy-")
+# RFC 9110, section 5.6.2, without the underscore, which many take for a hyphen.
+NAME = re.compile(r"[!#$%&'*+.^`|~0-9A-Za-z-]+")
 _PATH = re.compile(r"[!$%&'()*+,\-./0-9:;=@A-Z_a-z~\[\]]*")
 _QUERY = re.compile(r"[\x21\x24-\x7e]*")
 
@@ -82,6 +85,8 @@ class Asked:
     # Bytes where all of it is held, None where there is none, else it is still to come.
     body: "bytes | Body | None"
     retries: int | None
+    # How it last went out, with the credential: the installation as it was found, address, headers.
+    sent: "tuple[Any, str, dict[str, str]] | None" = field(default=None, repr=False)
 
     @property
     def is_repeatable(self) -> bool:
@@ -131,38 +136,64 @@ def read(request, path: str) -> Asked:
     Raises ProblemError.
     """
     meta = request.META
-    if not METHODS.fullmatch(request.method) or request.method in ("CONNECT", "TRACE"):
+    found = _checked(request.method, _raw(request, path), meta.get("QUERY_STRING", ""), meta)
+    found.body = _body(request)
+    return found
+
+
+def written(method: str, target: str, headers: list[tuple[str, str]], body: bytes | None) -> Asked:
+    """What a person has typed: `target` is a path with its query. Raises ProblemError as `read` does."""
+    path, _, query = target.partition("?")
+    meta: dict[str, str] = {}
+    for name, value in headers:
+        if not NAME.fullmatch(name):
+            raise ProblemError("proxy_request_refused", words="a header's name has characters that none has")
+        # As a server hands them on (RFC 3875, section 4.1.18), several of a name as one.
+        key = name.upper().replace("-", "_")
+        key = key if key == "CONTENT_TYPE" else f"HTTP_{key}"
+        meta[key] = f"{meta[key]}, {value}" if key in meta else value
+    found = _checked(method, path, query, meta)
+    found.body = body
+    return found
+
+
+def _checked(method: str, path: str, query: str, meta) -> Asked:
+    """A request without its body, of which nothing leads elsewhere. Raises ProblemError."""
+    if not METHODS.fullmatch(method) or method in ("CONNECT", "TRACE"):
         raise ProblemError("proxy_request_refused", words="this method is not passed on")
     retries = meta.get("HTTP_PARTNER_CONSOLE_RETRIES")
     if retries is not None and retries not in ("0", "1", "2", "3"):
         raise ProblemError("proxy_request_refused", words=f"{RETRIES} is 0, 1, 2 or 3")
     return Asked(
-        method=request.method,
-        path=_path(request, path),
-        query=_query(meta.get("QUERY_STRING", "")),
+        method=method,
+        path=_path(path),
+        query=_query(query),
         headers=_headers(meta),
-        body=_body(request),
+        body=None,
         retries=None if retries is None else int(retries),
     )
 
 
-def _path(request, path: str) -> str:
+def _raw(request, path: str) -> str:
     """As it came over the wire: what the route gives has been decoded. Raises ProblemError."""
     raw = request.META.get("RAW_URI")
     if raw is None:
         # Another server than ours: as near to it as can be.
-        found = quote(path, safe="!$&'()*+,-./:;=@_~")
-    else:
-        before = request.path[: len(request.path) - len(path)]
-        raw = raw.partition("?")[0]
-        if not raw.startswith(before):
-            raise ProblemError("proxy_request_refused", words="the address is written in an unusual way")
-        found = raw.removeprefix(before)
-    if not _PATH.fullmatch(found):
+        return quote(path, safe="!$&'()*+,-./:;=@_~")
+    before = request.path[: len(request.path) - len(path)]
+    raw = raw.partition("?")[0]
+    if not raw.startswith(before):
+        raise ProblemError("proxy_request_refused", words="the address is written in an unusual way")
+    return raw.removeprefix(before)
+
+
+def _path(raw: str) -> str:
+    """Raises ProblemError."""
+    if not _PATH.fullmatch(raw):
         raise ProblemError("proxy_request_refused", words="the path has characters that must be encoded")
-    if _leads_away(found):
+    if _leads_away(raw):
         raise ProblemError("proxy_request_refused", words="the path leads out of its place")
-    return found
+    return raw
 
 
 def _leads_away(path: str) -> bool:

@@ -4,7 +4,6 @@ A call is sent once. It is sent again where the provider refuses the token and a
 what changes nothing, where a connection that had waited was dead, or where the caller asks for retries.
 """
 
-import logging
 import random
 import time
 from collections import Counter
@@ -22,8 +21,6 @@ from installations.auth import NOT_HELD, can_renew, signed
 from installations.proxying.asked import SAFE, Asked, Body
 from installations.proxying.found import Found
 from installations.values import BadValue
-
-log = logging.getLogger("installations.proxying")
 
 # What a provider, or what stands before it, says of a passing fault of its own; and of a caller's haste.
 DOWN, BUSY = {502, 503, 504}, {429}
@@ -120,6 +117,7 @@ def _once(found: Found, asked: Asked) -> streams.Answer:
     elif asked.method in ("POST", "PUT", "PATCH"):
         headers["Content-Length"] = "0"
     again = asked.method in SAFE and asked.is_repeatable
+    asked.sent = (found, url, headers)
     place = _enter(found, url)
     try:
         answer = streams.send(asked.method, url, headers.items(), body, chunked=chunked, again=again)

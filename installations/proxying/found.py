@@ -33,9 +33,11 @@ class Plan:
 @lru_cache(maxsize=2000)
 def _plan(connector: Connector, auth_method: str) -> Plan:
     manifest = connector.manifest
-    method = manifest.method(auth_method)
+    if auth_method not in [method.key for method in manifest.auth_methods]:
+        raise ProblemError("connector_gone")
     if not manifest.base_url:
         raise ProblemError("not_http")
+    method = manifest.method(auth_method)
     names = names_in(*_templates(method), manifest.base_url)
     partners = [prop for prop in manifest.properties_for(auth_method) if prop in manifest.partner_properties]
     return Plan(

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.db.models import Exists, OuterRef
 
-from console import clock, crypto, http, jobs, queue, retry_after
+from console import clock, crypto, http, jobs, lending, queue, retry_after
 from console.jobs import Claim, handler
 from console.models import Event, Job
 from installations import alerts
@@ -134,6 +134,7 @@ def _send_all(
     if len(rows) == 1:
         found = [send(rows[0])]
     else:
+        lending.give_back()
         with ThreadPoolExecutor(AT_ONCE) as pool:
             # Each with this job's own context, for what is logged.
             found = [

@@ -59,6 +59,12 @@ class Child:
     def send(self, number: int) -> None:
         os.kill(self.process.pid, number)
 
+    def end(self) -> None:
+        """Ask it to end, and its own children with it."""
+        self.send(signal.SIGTERM)
+        self.process.join(20)
+        self.kill()
+
     def kill(self) -> None:
         self.process.kill()
         self.process.join()

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import uuid4
 
-from django.db import connection
 from django.db.models import F, Min
 
 from console import clock, queue
@@ -157,15 +156,3 @@ class Field:
 
     def broken(self) -> int:
         return Installation.objects.filter(partner=self.partner).exclude(status="connected").count()
-
-
-def room_for_connections(wanted: int) -> int:
-    """How many connections to the database may be opened: PostgreSQL has a limit."""
-    if connection.vendor == "sqlite":
-        return wanted
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT current_setting('max_connections')::int - "
-            "current_setting('superuser_reserved_connections')::int - count(*) - 10 FROM pg_stat_activity"
-        )
-        return max(4, min(wanted, cursor.fetchone()[0]))

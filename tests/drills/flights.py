@@ -7,7 +7,7 @@ from datetime import timedelta
 from console.clock import Now
 from installations.models import Credential, Installation
 from tests.drills import acts
-from tests.drills.field import Field, Figure, room_for_connections
+from tests.drills.field import Field, Figure
 
 
 def _together(field: Field, processes: int, threads: int, rows: list[Installation], **asked) -> list:
@@ -24,7 +24,6 @@ def _use(ids, threads, at, asked):
 
 def single_flight(field: Field, rounds: int, *, processes: int = 4, threads: int = 50) -> Figure:
     """Row 35, T-R1: callers of several processes on one expired token."""
-    threads = room_for_connections(processes * threads) // processes
     field.server.control(slow=0.2)
     (row,) = field.connected(1)
     good, calls = 0, field.asked()

@@ -21,7 +21,7 @@ from tests.stand_ins.receiver import Receiver, Says
 
 # Seconds, of the rows' time, until all is delivered once nobody is killed any more.
 SETTLED_AFTER = 900
-# Of a hundred first tries so many fail, and of a hundred transactions so many are rolled back.
+# Of a hundred first tries so many fail; beside a hundred transactions so many are rolled back.
 FAIL, ROLLED_BACK = 10, 5
 # How often each connection to PostgreSQL is ended meanwhile.
 BREAKS = 3
@@ -65,9 +65,11 @@ def killed_workers(field: Field, events: int = 600, kills: int = 20) -> Figure:
         for kill in range(kills):
             until = time.monotonic() + 0.15 + chance.random() * 0.4
             for number in range(kill * events // kills, (kill + 1) * events // kills):
-                rolled_back = chance.randrange(100) < ROLLED_BACK
-                _tell(field, types[number % len(types)], number, rolled_back=rolled_back)
-                (undone if rolled_back else committed).add(number)
+                _tell(field, types[number % len(types)], number)
+                committed.add(number)
+                if chance.randrange(100) < ROLLED_BACK:
+                    _tell(field, types[number % len(types)], events + number, rolled_back=True)
+                    undone.add(events + number)
             time.sleep(max(0, until - time.monotonic()))
             in_hand += Job.objects.filter(partner=field.partner, started_at__isnull=False).exists()
             workers[kill % 2].kill()

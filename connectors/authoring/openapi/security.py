@@ -60,20 +60,20 @@ class Security:
             metadata = self.doc.text(scheme.get("openIdConnectUrl"))
             self.doc.note(f"{key} is OpenID Connect: begin from its metadata, {metadata}")
         else:
+            said = f"{self.doc.text(kind)} {http_scheme}".strip()
             self.doc.note(
-                f"{key} is a way to authenticate that was not taken over ({kind} {http_scheme}".strip() + ")."
+                f"{key} is a way to authenticate that was not taken over ({said or 'it names no type'})."
             )
 
     def _keys(self, *schemes: dict) -> None:
         places = []
         for scheme in schemes:
-            where, name = scheme.get("in"), self.doc.text(scheme.get("name"))
+            where, name = self.doc.text(scheme.get("in")), self.doc.text(scheme.get("name"))
             if where not in ("header", "query") or not re.fullmatch(
                 r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", name
             ):
-                self.doc.note(
-                    f"A key in {where} {name[:50]} was not taken over: headers and the query are known."
-                )
+                place = f"{where} {name[:50]}".strip() or "a place that is not named"
+                self.doc.note(f"A key in {place} was not taken over: headers and the query are known.")
                 return
             before = "Bearer " if name.lower() == "authorization" else ""
             if before:

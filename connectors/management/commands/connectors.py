@@ -113,7 +113,7 @@ class Command(BaseCommand):
         if folder.exists():
             raise CommandError(f"{folder} is there already.")
         try:
-            registry.made(key, registry.Files(manifest, guide, b""))
+            registry.written(key, registry.Files(manifest, guide, b""))
             into.mkdir(parents=True, exist_ok=True)
             with TemporaryDirectory(dir=into.parent) as beside:
                 made = Path(beside) / key

@@ -20,9 +20,9 @@ from connectors.manifest.webhook import Webhook
 from console import clock, crypto, throttle
 from console.middleware import client_address, network_of
 from console.problems import ProblemError
-from installations import forwarding, signatures
+from installations.hooks import forwarding, signatures
+from installations.hooks.signatures import Incoming, Refused
 from installations.models import HELD, HookAddress, Installation, ReceivedWebhook, Status
-from installations.signatures import Incoming, Refused
 from installations.values import at
 
 # Bytes of a body.
@@ -38,7 +38,8 @@ _HANDED_OVER = re.compile(r"[A-Za-z0-9._~+/=-]{8,512}")
 @csrf_exempt
 @require_POST
 def receive(request: HttpRequest, token: str) -> HttpResponse:
-    address = HookAddress.objects.filter(token_digest=crypto.digest(token)).first()
+    known = HookAddress.objects.select_related("installation__account", "installation__partner")
+    address = known.filter(token_digest=crypto.digest(token)).first()
     try:
         if address is None:
             throttle.spend(f"hook:{network_of(client_address(request))}", per_minute=UNKNOWN_PER_MINUTE)
@@ -46,7 +47,7 @@ def receive(request: HttpRequest, token: str) -> HttpResponse:
         throttle.spend(f"hook:{address.pk}", per_minute=PER_MINUTE)
     except ProblemError:
         return _say(429, "Too many requests.", **{"Retry-After": "60"})
-    row = Installation.objects.select_related("account", "partner").get(pk=address.installation_id)
+    row = address.installation
     if address.ended_at or row.status == Status.DISCONNECTED:
         return _say(410, "This installation was disconnected.")
     connector = row.definition

@@ -14,8 +14,8 @@ from connectors.manifest.webhook import Webhook
 from console.models import Event
 from console.paging import LongPaginator
 from console.tenancy import Principal, partner_member
-from installations import forwarding
 from installations.ending import name_of
+from installations.hooks import forwarding
 from installations.models import HELD, HookAddress, Installation, ReceivedWebhook
 
 PAGE_SIZE = 50
@@ -32,8 +32,9 @@ class SecretForm(forms.Form):
         widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "off"}),
     )
 
-    def __init__(self, *args, webhook: Webhook, **kwargs):
+    def __init__(self, *args, webhook: Webhook, required: bool = True, **kwargs):
         super().__init__(*args, **kwargs)
+        self.fields["secret"].required = required
         self.fields["secret"].label = webhook.secret.label
         self.fields["secret"].help_text = webhook.secret.description
 
@@ -81,14 +82,20 @@ def make_address(request: HttpRequest, installation_id: UUID) -> HttpResponse:
     if not context["may_begin"]:
         messages.error(request, "Only what is connected and switched on can be sent something.")
         return redirect("installation", row.pk)
-    if request.method != "POST":
-        return render(request, "installations/hooks/address.html", context)
-    ours = secrets.token_urlsafe(32) if context["webhook"].secret.by == "us" else None
+    webhook, before = context["webhook"], context["address"]
+    form = SecretForm(request.POST if request.method == "POST" else None, webhook=webhook, required=False)
+    if request.method != "POST" or not form.is_valid():
+        status = 422 if form.errors else 200
+        return render(request, "installations/hooks/address.html", {**context, "form": form}, status=status)
+    ours = secrets.token_urlsafe(32) if webhook.secret.by == "us" else None
+    entered = form.cleaned_data["secret"] or (before and before.secret)
     with transaction.atomic():
-        url = HookAddress.issue(row, by=request.principal.actor, secret=ours)
-        told = "Another webhook address was made" if context["address"] else "A webhook address was made"
+        secret = entered if webhook.secret.by == "provider" else ours
+        url = HookAddress.issue(row, by=request.principal.actor, secret=secret or None)
+        told = "Another webhook address was made" if before else "A webhook address was made"
         Event.objects.record("webhook_address.made", request.principal, told, subject=row)
-    return render(request, "installations/hooks/made.html", {**context, "url": url, "secret": ours})
+    context |= {"url": url, "ours": ours, "is_missing": webhook.secret.by == "provider" and not secret}
+    return render(request, "installations/hooks/made.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -1,0 +1,1 @@
+"""Webhooks that providers send for an installation: proven, stored once, forwarded to the partner."""
