@@ -126,7 +126,16 @@ def test_an_authority_that_did_not_sign_it_is_noticed(database, tmp_path):
     assert raised.value.kind == "tls"
 
 
-@pytest.mark.parametrize("at_once", [b"", b"\x0a\x00\x00\x00\x0a", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+# Of a long message in one protocol and in the other, of a short one, and of what is neither.
+BEGINNINGS = [
+    b"\xff\xff\x7f\x00",
+    b"R\x00\x00\x07\x00",
+    b"\x0a\x00\x00\x00\x0a",
+    b"HTTP/1.1 400 Bad Request\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("at_once", BEGINNINGS)
 @pytest.mark.parametrize("protocol", SERVERS)
 def test_a_server_that_answers_byte_by_byte_does_not_hold_us(protocol, at_once, settings, monkeypatch):
     monkeypatch.setattr(databases, "SECONDS", 2.0)
@@ -144,9 +153,8 @@ def drips(listener, at_once: bytes) -> None:
         connection, _ = listener.accept()
         with connection:
             connection.sendall(at_once)
-            while True:
-                # The beginning of a long message of each of them.
-                connection.sendall(b"N\x00\x00\x10\x00" if not at_once else b"\x00")
+            for _ in range(30):
+                connection.sendall(b"\x00")
                 time.sleep(0.2)
     except OSError:
         pass

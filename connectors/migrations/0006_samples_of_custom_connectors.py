@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='customconnector',
             name='samples',
-            field=models.JSONField(default=dict),
+            field=models.JSONField(default=dict, db_default=models.Value({}, models.JSONField())),
         ),
     ]

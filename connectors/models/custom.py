@@ -32,7 +32,7 @@ class CustomConnector(PartnerOwned):
     # Empty: its initials are drawn.
     logo = models.BinaryField(blank=True)
     # Texts by the names of their files. They came with a folder and go out with it; no release has them.
-    samples = models.JSONField(default=dict)
+    samples = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
     live = models.ForeignKey(Release, models.PROTECT, null=True, related_name="+")
     # The draft that was last connected in a try-out.
     tried = models.ForeignKey(Release, models.SET_NULL, null=True, related_name="+")
