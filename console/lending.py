@@ -1,6 +1,27 @@
 """A connection to the database is lent: whoever waits for somebody else gives it back meanwhile."""
 
+from django.conf import settings
 from django.db import connection
+
+# So long somebody waits for one: a database that is gone shall not hold every thread for long.
+PATIENCE_SECONDS = 5.0
+
+
+def share() -> None:
+    """From now on the threads of this process share DATABASE_CONNECTIONS of them, on PostgreSQL.
+
+    For those that have many threads. A pool says that it got none, and not why: whoever wants to know
+    connects before. One that is lent is tried first, for it may have died in the pool.
+    """
+    connection.close()
+    if connection.vendor == "postgresql":
+        # One dictionary for the connections of all threads.
+        connection.settings_dict["CONN_MAX_AGE"] = 0
+        connection.settings_dict["OPTIONS"]["pool"] = {
+            "min_size": 0,
+            "max_size": settings.DATABASE_CONNECTIONS,
+            "timeout": PATIENCE_SECONDS,
+        }
 
 
 def give_back() -> None:

@@ -93,9 +93,9 @@ TEMPLATES = [
 FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
 
 DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'var' / 'console.sqlite3'}")}
+# A new connection for each request would find SQLite's cache of pages empty each time.
+DATABASES["default"]["CONN_MAX_AGE"] = 60
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    # A new connection for each request would find SQLite's cache of pages empty each time.
-    DATABASES["default"]["CONN_MAX_AGE"] = 60
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
@@ -104,13 +104,9 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "PRAGMA mmap_size=268435456;",
     }
 else:
-    # Of each process; console/lending.py says who holds none. A connection that is lent is tried first.
-    DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
-        "min_size": 0,
-        "max_size": env.int("DATABASE_CONNECTIONS", default=10),
-        "timeout": 20,
-    }
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+# Of each web server's process and each worker, to PostgreSQL at most: console/lending.py.
+DATABASE_CONNECTIONS = env.int("DATABASE_CONNECTIONS", default=10)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {
     "default": env.cache("CACHE_URL", default="locmemcache://"),

@@ -15,8 +15,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 try:
     django_application = get_wsgi_application()
 
-    from django.db import connection
-
+    from console import lending
     from console.checks import refuse_wrong_keys
     from console.logs import Unquoted
     from console.shield import Shield
@@ -29,7 +28,7 @@ try:
     gc.freeze()
 
     refuse_wrong_keys()
-    connection.close()
+    lending.share()
 except SystemExit as refusal:
     sys.stderr.write(f"{refusal}\n")
     raise SystemExit(DO_NOT_START_ANOTHER) from refusal

@@ -85,3 +85,13 @@ def test_a_token_that_is_refused_though_new_is_renewed_once_and_then_reported(fi
 def test_clocks_that_are_ten_minutes_wrong_change_nothing(field):
     figure = flights.clocks(field)
     assert figure, figure
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="elsewhere each thread has its own connection")
+def test_who_waits_for_a_provider_holds_no_connection(field):
+    (row,) = field.connected(1)
+    field.server.control(slow=4)
+    before = field.asked()
+    looking = field.child(acts.look_while_another_waits, row.pk, 2)
+    assert looking.answer() < 1
+    assert field.asked() == before + 1

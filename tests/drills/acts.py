@@ -121,3 +121,17 @@ def worker_with_clock_off(seconds: float, partner_id: UUID) -> None:
     """`manage.py worker` on such a machine, until it is killed."""
     with clock_off_by(seconds):
         jobs_of_drill.worker(partner_id)
+
+
+def look_while_another_waits(installation_id: UUID, after_seconds: float) -> float:
+    """How long a query takes with one connection for all, while another thread waits for a provider."""
+    connection.settings_dict["OPTIONS"]["pool"]["max_size"] = 1
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(use, [installation_id], 1)
+        time.sleep(after_seconds)
+        began = time.monotonic()
+        Installation.objects.get(pk=installation_id)
+        took = time.monotonic() - began
+        connection.close()
+        assert other.result()[0][0] == "token"
+    return took

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import connection, connections
 
+from console import lending
+
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.drills.loaded"])
 
@@ -27,6 +29,7 @@ class Place:
     def settle(self) -> None:
         connections.settings["default"]["NAME"] = self.database
         settings.STAND_IN_ORIGINS = {"https://rotating.test": self.origin}
+        lending.share()
 
 
 def _live(place: Place, pipe, act: Callable, args: tuple) -> None:

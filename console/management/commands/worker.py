@@ -4,7 +4,7 @@ from threading import Thread
 
 from django.core.management.base import BaseCommand
 
-from console import jobs, tidying
+from console import jobs, lending, tidying
 from console.queue import huey
 from installations import renewed
 from installations.notices import endings
@@ -27,6 +27,7 @@ class Command(BaseCommand):
             return
         endings.begin()
         delivery.sweep_from_now_on()
+        lending.share()
         consumer = huey.create_consumer(
             workers=threads,
             initial_delay=0.05,
