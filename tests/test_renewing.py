@@ -71,11 +71,7 @@ def test_a_withdrawn_grant_needs_attention(rotating, account, client_stored):  #
     assert (row.status, row.problem) == ("needs_attention", "grant_ended")
 
 
-def test_a_token_that_outlives_its_grant_is_handed_out_to_its_end_and_then_no_more(
-    rotating,
-    account,
-    client_stored,
-):
+def test_a_token_that_outlives_its_grant_is_handed_out_to_its_end(rotating, account, client_stored):  # noqa: F811
     import requests
 
     (row,) = connected(rotating, account, ["g"], ends_in=50)
