@@ -1,7 +1,7 @@
 """What a partner's software gets while a token is renewed, slowly, badly, or not at all.
 
-The six tests (T1 to T6) in which open peers break: many at once, a renewal that takes longer than a lock, a grant
-that has ended and one failure of the provider while the token is still good, several processes.
+The six tests (T1 to T6) in which open peers break: many at once, a renewal that takes longer than a lock, a
+grant that has ended and one failure of the provider while the token is still good, several processes.
 """
 
 import time
