@@ -44,7 +44,7 @@ def is_spent(name: str, *, per_minute: int) -> bool:
 
 def seconds_left() -> int:
     """Until a new minute begins, and all counts with it."""
-    return 60 - int(time.time() % 60)
+    return 60 - int(_now() % 60)
 
 
 def _asked(question: Callable[[BaseCache], int]) -> int:
@@ -65,4 +65,8 @@ def _counted(counts, key: str) -> int:
 
 def _key(name: str) -> str:
     # A digest: what people type is too long for a key of some caches, or has characters they refuse.
-    return f"throttle:{digest(name)}:{int(time.time() // 60)}"
+    return f"throttle:{digest(name)}:{int(_now() // 60)}"
+
+
+def _now() -> float:
+    return time.time()
