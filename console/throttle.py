@@ -56,6 +56,10 @@ def _asked(question: Callable[[BaseCache], int]) -> int:
 
 
 def _counted(counts, key: str) -> int:
+    try:
+        return counts.incr(key)
+    except ValueError:  # the first of this minute
+        pass
     counts.add(key, 0, timeout=120)
     try:
         return counts.incr(key)

@@ -686,3 +686,11 @@ def test_what_is_wrong_with_an_import_is_named(field, change, pointer):
     assert found["errors"][0]["pointer"] == pointer
     # What was connected before still is.
     assert api("GET", f"/installations/{row.pk}/credential").status_code == 200
+
+
+def test_a_version_that_is_none_is_said_so(field):
+    api = caller(field.partner)
+    (row,) = field.connected(1, ends_in=3600)
+    found = refused(api("GET", f"/installations/{row.pk}/credential?rejected=x"), "invalid_request", 422)
+    assert found["errors"][0]["pointer"] == "rejected"
+    refused(api("PUT", f"/installations/{row.pk}/credential"), "method_not_allowed", 405)

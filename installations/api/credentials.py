@@ -7,9 +7,10 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router, Schema
 from pydantic import Field
 
-from console.bearer import scope
+from console.bearer import authenticate, scope
 from console.contract import Body, answer, responses
 from console.idempotency import idempotent
+from console.problems import ProblemError
 from installations import fresh, importing, reach
 from installations.api.installations import InstallationOut, find, out
 from installations.auth import Token
@@ -50,6 +51,22 @@ class ImportIn(Body):
     "ask.",
 )
 def get_credential(request: HttpRequest, installation_id: UUID, rejected: UUID | None = None) -> HttpResponse:
+    return _fetched(request, installation_id, rejected)
+
+
+def fetch(request: HttpRequest, installation_id: UUID) -> HttpResponse:
+    """The same, past what the library does for each operation: nothing is asked more often."""
+    authenticate(request, "credentials")
+    rejected = request.GET.get("rejected")
+    try:
+        version = None if rejected is None else UUID(rejected)
+    except ValueError:
+        errors = [{"pointer": "rejected", "detail": "It has to be the version of a credential, a UUID."}]
+        raise ProblemError("invalid_request", errors=errors) from None
+    return _fetched(request, installation_id, version)
+
+
+def _fetched(request: HttpRequest, installation_id: UUID, rejected: UUID | None) -> HttpResponse:
     reach.count(request.api_key, installation_id)
     row = fresh.find(request.principal, installation_id, rejected=rejected)
     token = row.token
