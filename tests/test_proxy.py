@@ -657,6 +657,12 @@ def test_interim_answers_are_waited_through_and_another_protocol_is_not_spoken(p
     assert problem(call(stripe)) == "provider_unavailable"
 
 
+@pytest.mark.parametrize("value", ["a\r\n b", "a\n b", "a\r b", "a\0b", "a\vb", "a\x7fb"])
+def test_a_header_that_is_folded_or_holds_control_characters_comes_back_as_one_line(value, provider, stripe):
+    provider.respond = answer("{}", f"X-Note: {value}")
+    assert call(stripe).headers["X-Note"] == "a b"
+
+
 @pytest.mark.parametrize(
     "headers",
     [
