@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from connectors.models import ConnectorSettings
 from console import bearer
+from console.api_requests import answer_to
 from console.models import Account, ApiCall, ApiKey, Event, Job, Membership
 from console.models.api_key import prefix_of
 from installations.models import Credential, Installation, Setup, SetupLink, Status
@@ -271,6 +272,13 @@ def test_a_wrong_member_is_named(api, account, body, pointer):
     found = refused(api("POST", "/accounts", body), "invalid_request", 422)
     assert pointer in [error["pointer"] for error in found["errors"]], found["errors"]
     assert Account.objects.count() == 1
+
+
+def test_what_somebody_deletes_at_this_moment_is_not_found(rf):
+    request = rf.post("/api/v1/accounts")
+    request.reference = "ABCDEFGH"
+    response = answer_to(request, Account.DoesNotExist())
+    assert (response.status_code, json.loads(response.content)["code"]) == (404, "not_found")
 
 
 def test_what_breaks_says_nothing_of_itself(api, monkeypatch, caplog):

@@ -953,6 +953,19 @@ def test_too_many_at_once_are_told_to_wait(provider, stripe, settings):
     list(again.streaming_content)
 
 
+def test_one_partner_with_slow_providers_leaves_some_room_to_another(provider, stripe, contoso, settings):
+    settings.PROXY_AT_ONCE, settings.PROXY_AT_ONCE_TO_ONE = 4, 2
+    others = Account.objects.create(partner=contoso, name="Woodgrove")
+    token = Token(values={"api_key": KEY})
+    more, theirs = (connected(owner, "stripe", "restricted_key", token) for owner in (stripe.account, others))
+    provider.respond = answer(b"x" * 200_000, close=False)
+    under_way = [call(stripe), call(stripe), call(more)]
+    assert problem(call(more)) == "too_many_under_way"
+    under_way.append(call(theirs))
+    assert problem(call(theirs)) == "too_many_under_way"
+    assert {len(b"".join(found.streaming_content)) for found in under_way} == {200_000}
+
+
 def test_neither_the_log_nor_a_problem_tells_the_credential(provider, account, caplog):
     row = connected(
         account, "trello", "token", Token(values={"token": "ATTAsecret"}), values={"api_key": "abckey"}
