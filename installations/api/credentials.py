@@ -8,7 +8,7 @@ from ninja import Router, Schema
 from pydantic import Field
 
 from console.bearer import authenticate, scope
-from console.contract import Body, answer, responses
+from console.contract import Body, Moment, answer, responses
 from console.idempotency import idempotent
 from console.problems import ProblemError
 from installations import fresh, importing, reach
@@ -36,7 +36,7 @@ class ImportIn(Body):
     auth_method: str = Field(max_length=50, description="The key of one of the connector's auth methods.")
     access_token: str = Field("", max_length=16_000)
     refresh_token: str = Field("", max_length=16_000)
-    expires_at: datetime | None = Field(None, description="When the access token ends, if that is known.")
+    expires_at: Moment | None = Field(None, description="When the access token ends, if that is known.")
     granted_scopes: list[str] | None = Field(None, max_length=500)
     values: dict[str, str] = Field({}, description="By property: what the customer would have entered.")
 

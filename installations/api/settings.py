@@ -13,7 +13,7 @@ from connectors.forms import SettingsForm
 from connectors.models import ConnectorSettings, completeness
 from connectors.registry import Connector
 from console.bearer import scope
-from console.contract import Body, answer, form_errors, refuse_changed, responses
+from console.contract import Body, answer, form_errors, refuse_changed, refuse_partial, responses
 from console.problems import ProblemError
 from installations import clients
 
@@ -108,6 +108,7 @@ def get_settings(request: HttpRequest, key: str) -> HttpResponse:
     description="What is not named stays as it is. Values count for all installations of the connector.",
 )
 def update_settings(request: HttpRequest, key: str, body: SettingsIn) -> HttpResponse:
+    refuse_partial(request)
     connector, row = _of(request, key)
     refuse_changed(request, _out(connector, row))
     names = {prop.name for prop in connector.manifest.partner_properties}

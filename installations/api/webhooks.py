@@ -8,10 +8,10 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from ninja import Query, Router, Schema
-from pydantic import AwareDatetime, Field, StrictBool
+from pydantic import Field, StrictBool
 
 from console.bearer import scope
-from console.contract import Body, Line, Page, Paging, answer, page, responses
+from console.contract import Body, Line, Moment, Page, Paging, answer, page, refuse_partial, responses
 from console.idempotency import idempotent
 from console.problems import ProblemError
 from installations.models import WebhookDelivery, WebhookEndpoint
@@ -61,8 +61,8 @@ class RotateIn(Body):
 
 
 class ReplayIn(Body):
-    since: AwareDatetime
-    until: AwareDatetime | None = None
+    since: Moment
+    until: Moment | None = None
 
 
 class Replayed(Schema):
@@ -130,11 +130,6 @@ def _find(request: HttpRequest, endpoint_id: UUID) -> WebhookEndpoint:
     return get_object_or_404(WebhookEndpoint.objects.visible_to(request.principal), pk=endpoint_id)
 
 
-def _refuse_confined(request: HttpRequest) -> None:
-    if request.principal.account_id:
-        raise ProblemError("account_key")
-
-
 def _wrong(error: ValidationError) -> ProblemError:
     if hasattr(error, "error_dict"):
         errors = [
@@ -155,7 +150,7 @@ def _wrong(error: ValidationError) -> ProblemError:
     summary="List your endpoints, newest first",
 )
 def list_endpoints(request: HttpRequest, asked: Query[Paging]) -> HttpResponse:
-    _refuse_confined(request)
+    refuse_partial(request)
     rows = WebhookEndpoint.objects.visible_to(request.principal)
     return answer(request, Page[EndpointOut](**page(rows, asked, EndpointOut.of)))
 
@@ -169,7 +164,7 @@ def list_endpoints(request: HttpRequest, asked: Query[Paging]) -> HttpResponse:
 )
 @idempotent
 def create_endpoint(request: HttpRequest, body: EndpointIn) -> HttpResponse:
-    _refuse_confined(request)
+    refuse_partial(request)
     try:
         row, secret = endpoints.create(request.principal, **body.model_dump())
     except ValidationError as error:
