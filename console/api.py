@@ -14,8 +14,8 @@ from ninja.openapi.schema import OpenAPISchema
 from pydantic import Field
 
 from connectors.api import router as connectors
+from console.api_operations import operation
 from console.api_requests import PREFIX, answer_to
-from console.bearer import scope
 from console.contract import (
     Body,
     EventOut,
@@ -27,7 +27,6 @@ from console.contract import (
     form_errors,
     page,
     refuse_changed,
-    responses,
 )
 from console.forms import AccountForm
 from console.idempotency import idempotent
@@ -78,14 +77,9 @@ class AskedEvents(Paging):
     kind: Words = ""
 
 
-@accounts.get(
-    "/accounts",
-    response=responses(Page[AccountOut]),
-    auth=scope("read"),
-    operation_id="list_accounts",
-    summary="List your customers, newest first",
-)
+@operation(accounts.get, "/accounts", "read", Page[AccountOut])
 def list_accounts(request: HttpRequest, asked: Query[AskedAccounts]) -> HttpResponse:
+    """List your customers, newest first."""
     rows = Account.objects.visible_to(request.principal)
     if asked.external_id:
         rows = rows.filter(external_id=asked.external_id)
@@ -94,40 +88,25 @@ def list_accounts(request: HttpRequest, asked: Query[AskedAccounts]) -> HttpResp
     return answer(request, Page[AccountOut](**page(rows, asked, AccountOut.of)))
 
 
-@accounts.post(
-    "/accounts",
-    response=responses(AccountOut, status=201),
-    auth=scope("write"),
-    operation_id="create_account",
-    summary="Add a customer",
-)
+@operation(accounts.post, "/accounts", "write", AccountOut, status=201)
 @idempotent
 def create_account(request: HttpRequest, body: AccountIn) -> HttpResponse:
+    """Add a customer."""
     if request.principal.account_id:
         raise ProblemError("account_key")
     row = _saved(Account(partner_id=request.principal.partner_id), body.model_dump(), request, "was added")
     return answer(request, AccountOut.of(row), 201, Location=f"{PREFIX}accounts/{row.pk}")
 
 
-@accounts.get(
-    "/accounts/{uuid:account_id}",
-    response=responses(AccountOut, 404),
-    auth=scope("read"),
-    operation_id="get_account",
-    summary="Read one account",
-)
+@operation(accounts.get, "/accounts/{uuid:account_id}", "read", AccountOut, 404)
 def get_account(request: HttpRequest, account_id: UUID) -> HttpResponse:
+    """Read one account."""
     return answer(request, AccountOut.of(_account(request, account_id)))
 
 
-@accounts.patch(
-    "/accounts/{uuid:account_id}",
-    response=responses(AccountOut, 404, 412),
-    auth=scope("write"),
-    operation_id="update_account",
-    summary="Change an account",
-)
+@operation(accounts.patch, "/accounts/{uuid:account_id}", "write", AccountOut, 404, 412)
 def update_account(request: HttpRequest, account_id: UUID, body: AccountPatch) -> HttpResponse:
+    """Change an account."""
     row = _account(request, account_id)
     refuse_changed(request, AccountOut.of(row))
     before = {"name": row.name, "external_id": row.external_id, "email": row.email}
@@ -135,14 +114,9 @@ def update_account(request: HttpRequest, account_id: UUID, body: AccountPatch) -
     return answer(request, AccountOut.of(_saved(row, before | sent, request, "was changed")))
 
 
-@accounts.delete(
-    "/accounts/{uuid:account_id}",
-    response=responses(None, 404, 409, status=204),
-    auth=scope("write"),
-    operation_id="delete_account",
-    summary="Delete an account that has no installations",
-)
+@operation(accounts.delete, "/accounts/{uuid:account_id}", "write", None, 404, 409, status=204)
 def delete_account(request: HttpRequest, account_id: UUID) -> HttpResponse:
+    """Delete an account that has no installations."""
     row = _account(request, account_id)
     try:
         with transaction.atomic():
@@ -173,14 +147,9 @@ def _saved(row: Account, values: dict, request: HttpRequest, what: str) -> Accou
     return row
 
 
-@record.get(
-    "/events",
-    response=responses(Page[EventOut]),
-    auth=scope("read"),
-    operation_id="list_events",
-    summary="List what was done, newest first",
-)
+@operation(record.get, "/events", "read", Page[EventOut])
 def list_events(request: HttpRequest, asked: Query[AskedEvents]) -> HttpResponse:
+    """List what was done, newest first."""
     if request.principal.account_id:
         raise ProblemError("account_key", words="ask for the events of one installation")
     rows = Event.objects.visible_to(request.principal)
@@ -217,10 +186,10 @@ class Api(NinjaAPI):
         schema["components"]["securitySchemes"] = {"ApiKey": schemes["Scope"]}
         needed = self._scopes()
         for operations in schema["paths"].values():
-            for method, operation in operations.items():
+            for method, said in operations.items():
                 # What the key must be allowed, as a role (OpenAPI 3.1, security requirement object).
-                operation["security"] = [{"ApiKey": [needed[operation["operationId"]]]}]
-                self._complete(method, operation)
+                said["security"] = [{"ApiKey": [needed[said["operationId"]]]}]
+                self._complete(method, said)
         return schema
 
     def _scopes(self) -> dict[str, str]:
@@ -233,13 +202,16 @@ class Api(NinjaAPI):
             for callback in operation.auth_callbacks
         }
 
-    def _complete(self, method: str, operation: dict) -> None:
-        operation["responses"] = {str(code): said for code, said in operation["responses"].items()}
-        for code, said in operation["responses"].items():
-            if int(code) >= 400 and "content" in said:
-                said["content"] = {"application/problem+json": said["content"]["application/json"]}
-        if method == "post":
-            operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
+    def _complete(self, method: str, said: dict) -> None:
+        said["responses"] = {str(code): response for code, response in said["responses"].items()}
+        for code, response in said["responses"].items():
+            if int(code) >= 400 and "content" in response:
+                response["content"] = {"application/problem+json": response["content"]["application/json"]}
+        if not said["description"]:
+            del said["description"]
+        # What is passed on to a provider is repeated as that one repeats it.
+        if method == "post" and said["tags"] != ["Proxy"]:
+            said.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
 
 
 api = Api(

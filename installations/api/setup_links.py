@@ -9,13 +9,13 @@ from django.shortcuts import get_object_or_404
 from ninja import Query, Router, Schema
 from pydantic import Field, StrictBool
 
-from console.bearer import scope
-from console.contract import Body, Page, Paging, answer, form_errors, page, responses
+from console.api_operations import operation
+from console.contract import Body, Page, Paging, answer, form_errors, page
 from console.idempotency import idempotent
 from console.models import Event
 from console.problems import ProblemError
 from installations import links
-from installations.api.installations import find
+from installations.api.installations import ONE, find
 from installations.forms import SetupLinkForm
 from installations.making import ask_again
 from installations.models import Installation, SetupLink
@@ -81,43 +81,32 @@ def _issue(request: HttpRequest, row: Installation, body: LinkIn) -> HttpRespons
     return answer(request, NewLink(**_out(link), url=url, mailed=link.mailed), 201)
 
 
-@router.get(
-    "/installations/{uuid:installation_id}/setup-links",
-    response=responses(Page[LinkOut], 404),
-    auth=scope("read"),
-    operation_id="list_setup_links",
-    summary="List its setup links, newest first",
-)
-def list_links(request: HttpRequest, installation_id: UUID, asked: Query[Paging]) -> HttpResponse:
+@operation(router.get, ONE + "/setup-links", "read", Page[LinkOut], 404)
+def list_setup_links(request: HttpRequest, installation_id: UUID, asked: Query[Paging]) -> HttpResponse:
+    """List its setup links, newest first."""
     rows = SetupLink.objects.visible_to(request.principal).filter(installation=find(request, installation_id))
     return answer(request, Page[LinkOut](**page(rows, asked, lambda row: LinkOut(**_out(row)))))
 
 
-@router.post(
-    "/installations/{uuid:installation_id}/setup-links",
-    response=responses(NewLink, 404, 409, status=201),
-    auth=scope("write"),
-    operation_id="create_setup_link",
-    summary="Make a setup link",
-)
+@operation(router.post, ONE + "/setup-links", "write", NewLink, 404, 409, status=201)
 @idempotent(whole=False)
-def create_link(request: HttpRequest, installation_id: UUID, body: LinkIn) -> HttpResponse:
+def create_setup_link(request: HttpRequest, installation_id: UUID, body: LinkIn) -> HttpResponse:
+    """Make a setup link."""
     row = find(request, installation_id)
     if row.disabled_at:
         raise ProblemError("installation_disabled")
     return _issue(request, row, body)
 
 
-@router.post(
-    "/installations/{uuid:installation_id}/reauthorise",
-    response=responses(NewLink, 404, 409, status=201),
-    auth=scope("write"),
-    operation_id="reauthorise_installation",
-    summary="Ask its customer to authorise again",
-    description="Makes a setup link. What is in use works on until the new credential is verified.",
-)
+@operation(router.post, ONE + "/reauthorise", "write", NewLink, 404, 409, status=201)
 @idempotent(whole=False)
-def reauthorise(request: HttpRequest, installation_id: UUID, body: ReauthoriseIn) -> HttpResponse:
+def reauthorise_installation(
+    request: HttpRequest, installation_id: UUID, body: ReauthoriseIn
+) -> HttpResponse:
+    """Ask its customer to authorise again.
+
+    Makes a setup link. What is in use works on until the new credential is verified.
+    """
     row = find(request, installation_id)
     if row.disabled_at:
         raise ProblemError("installation_disabled")
@@ -127,14 +116,9 @@ def reauthorise(request: HttpRequest, installation_id: UUID, body: ReauthoriseIn
     return _issue(request, row, body)
 
 
-@router.delete(
-    "/installations/{uuid:installation_id}/setup-links/{uuid:link_id}",
-    response=responses(None, 404, status=204),
-    auth=scope("write"),
-    operation_id="revoke_setup_link",
-    summary="Withdraw a setup link",
-)
-def revoke_link(request: HttpRequest, installation_id: UUID, link_id: UUID) -> HttpResponse:
+@operation(router.delete, ONE + "/setup-links/{uuid:link_id}", "write", None, 404, status=204)
+def revoke_setup_link(request: HttpRequest, installation_id: UUID, link_id: UUID) -> HttpResponse:
+    """Withdraw a setup link."""
     row = find(request, installation_id)
     links_of_it = SetupLink.objects.visible_to(request.principal).filter(installation=row)
     link = get_object_or_404(links_of_it, pk=link_id)

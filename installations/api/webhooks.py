@@ -10,14 +10,15 @@ from django.shortcuts import get_object_or_404
 from ninja import Query, Router, Schema
 from pydantic import AwareDatetime, Field, StrictBool
 
-from console.bearer import scope
-from console.contract import Body, Line, Page, Paging, answer, page, responses
+from console.api_operations import operation
+from console.contract import Body, Line, Page, Paging, answer, page
 from console.idempotency import idempotent
 from console.problems import ProblemError
 from installations.models import WebhookDelivery, WebhookEndpoint
 from installations.webhooks import endpoints
 
 router = Router(tags=["Webhooks"])
+ONE = "/webhook-endpoints/{uuid:endpoint_id}"
 
 
 class EndpointOut(Schema):
@@ -147,28 +148,18 @@ def _wrong(error: ValidationError) -> ProblemError:
     return ProblemError("invalid_request", errors=errors)
 
 
-@router.get(
-    "/webhook-endpoints",
-    response=responses(Page[EndpointOut]),
-    auth=scope("read"),
-    operation_id="list_webhook_endpoints",
-    summary="List your endpoints, newest first",
-)
-def list_endpoints(request: HttpRequest, asked: Query[Paging]) -> HttpResponse:
+@operation(router.get, "/webhook-endpoints", "read", Page[EndpointOut])
+def list_webhook_endpoints(request: HttpRequest, asked: Query[Paging]) -> HttpResponse:
+    """List your endpoints, newest first."""
     _refuse_confined(request)
     rows = WebhookEndpoint.objects.visible_to(request.principal)
     return answer(request, Page[EndpointOut](**page(rows, asked, EndpointOut.of)))
 
 
-@router.post(
-    "/webhook-endpoints",
-    response=responses(NewEndpoint, status=201),
-    auth=scope("write"),
-    operation_id="create_webhook_endpoint",
-    summary="Add an endpoint",
-)
+@operation(router.post, "/webhook-endpoints", "write", NewEndpoint, status=201)
 @idempotent
-def create_endpoint(request: HttpRequest, body: EndpointIn) -> HttpResponse:
+def create_webhook_endpoint(request: HttpRequest, body: EndpointIn) -> HttpResponse:
+    """Add an endpoint."""
     _refuse_confined(request)
     try:
         row, secret = endpoints.create(request.principal, **body.model_dump())
@@ -178,25 +169,15 @@ def create_endpoint(request: HttpRequest, body: EndpointIn) -> HttpResponse:
     return answer(request, new, 201, Location=f"/api/v1/webhook-endpoints/{row.pk}")
 
 
-@router.get(
-    "/webhook-endpoints/{uuid:endpoint_id}",
-    response=responses(EndpointOut, 404),
-    auth=scope("read"),
-    operation_id="get_webhook_endpoint",
-    summary="Read one endpoint",
-)
-def get_endpoint(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
+@operation(router.get, ONE, "read", EndpointOut, 404)
+def get_webhook_endpoint(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
+    """Read one endpoint."""
     return answer(request, EndpointOut.of(_find(request, endpoint_id)))
 
 
-@router.patch(
-    "/webhook-endpoints/{uuid:endpoint_id}",
-    response=responses(EndpointOut, 404),
-    auth=scope("write"),
-    operation_id="update_webhook_endpoint",
-    summary="Change an endpoint, or switch it off or on",
-)
-def update_endpoint(request: HttpRequest, endpoint_id: UUID, body: EndpointPatch) -> HttpResponse:
+@operation(router.patch, ONE, "write", EndpointOut, 404)
+def update_webhook_endpoint(request: HttpRequest, endpoint_id: UUID, body: EndpointPatch) -> HttpResponse:
+    """Change an endpoint, or switch it off or on."""
     row = _find(request, endpoint_id)
     sent = {name: value for name, value in body.model_dump(exclude_unset=True).items() if value is not None}
     on = sent.pop("is_active", None)
@@ -210,27 +191,17 @@ def update_endpoint(request: HttpRequest, endpoint_id: UUID, body: EndpointPatch
     return answer(request, EndpointOut.of(_find(request, endpoint_id)))
 
 
-@router.delete(
-    "/webhook-endpoints/{uuid:endpoint_id}",
-    response=responses(None, 404, status=204),
-    auth=scope("write"),
-    operation_id="delete_webhook_endpoint",
-    summary="Delete an endpoint with its log",
-)
-def delete_endpoint(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
+@operation(router.delete, ONE, "write", None, 404, status=204)
+def delete_webhook_endpoint(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
+    """Delete an endpoint with its log."""
     endpoints.remove(request.principal, _find(request, endpoint_id))
     return answer(request, None)
 
 
-@router.post(
-    "/webhook-endpoints/{uuid:endpoint_id}/rotate-secret",
-    response=responses(Secret, 404),
-    auth=scope("write"),
-    operation_id="rotate_webhook_secret",
-    summary="Give it a new secret",
-)
+@operation(router.post, ONE + "/rotate-secret", "write", Secret, 404)
 @idempotent
-def rotate_secret(request: HttpRequest, endpoint_id: UUID, body: RotateIn) -> HttpResponse:
+def rotate_webhook_secret(request: HttpRequest, endpoint_id: UUID, body: RotateIn) -> HttpResponse:
+    """Give it a new secret."""
     row = _find(request, endpoint_id)
     overlap = timedelta(hours=body.overlap_hours)
     response = answer(
@@ -240,41 +211,28 @@ def rotate_secret(request: HttpRequest, endpoint_id: UUID, body: RotateIn) -> Ht
     return response
 
 
-@router.post(
-    "/webhook-endpoints/{uuid:endpoint_id}/test",
-    response=responses(DeliveryOut, 404, 409),
-    auth=scope("write"),
-    operation_id="test_webhook_endpoint",
-    summary="Send it a message that says nothing",
-)
+@operation(router.post, ONE + "/test", "write", DeliveryOut, 404, 409)
 @idempotent
-def test_endpoint(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
+def test_webhook_endpoint(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
+    """Send it a message that says nothing."""
     row = endpoints.test(request.principal, _find(request, endpoint_id))
     return answer(request, DeliveryOut.of(row))
 
 
-@router.post(
-    "/webhook-endpoints/{uuid:endpoint_id}/replay",
-    response=responses(Replayed, 404, 409),
-    auth=scope("write"),
-    operation_id="replay_webhooks",
-    summary="Send again what failed in a time",
-)
+@operation(router.post, ONE + "/replay", "write", Replayed, 404, 409)
 @idempotent
-def replay(request: HttpRequest, endpoint_id: UUID, body: ReplayIn) -> HttpResponse:
+def replay_webhooks(request: HttpRequest, endpoint_id: UUID, body: ReplayIn) -> HttpResponse:
+    """Send again what failed in a time."""
     row = _find(request, endpoint_id)
     many = endpoints.replay(request.principal, row, body.since, body.until)
     return answer(request, Replayed(messages=many))
 
 
-@router.get(
-    "/webhook-endpoints/{uuid:endpoint_id}/deliveries",
-    response=responses(Page[DeliveryOut], 404),
-    auth=scope("read"),
-    operation_id="list_webhook_deliveries",
-    summary="List what was sent there, newest first",
-)
-def list_deliveries(request: HttpRequest, endpoint_id: UUID, asked: Query[AskedDeliveries]) -> HttpResponse:
+@operation(router.get, ONE + "/deliveries", "read", Page[DeliveryOut], 404)
+def list_webhook_deliveries(
+    request: HttpRequest, endpoint_id: UUID, asked: Query[AskedDeliveries]
+) -> HttpResponse:
+    """List what was sent there, newest first."""
     endpoint = _find(request, endpoint_id)
     rows = WebhookDelivery.objects.visible_to(request.principal).filter(endpoint=endpoint)
     if asked.state:
@@ -282,15 +240,10 @@ def list_deliveries(request: HttpRequest, endpoint_id: UUID, asked: Query[AskedD
     return answer(request, Page[DeliveryOut](**page(rows.select_related("message"), asked, DeliveryOut.of)))
 
 
-@router.post(
-    "/webhook-endpoints/{uuid:endpoint_id}/deliveries/{uuid:delivery_id}/send-again",
-    response=responses(DeliveryOut, 404, 409),
-    auth=scope("write"),
-    operation_id="send_webhook_again",
-    summary="Send one message again, with the same id",
-)
+@operation(router.post, ONE + "/deliveries/{uuid:delivery_id}/send-again", "write", DeliveryOut, 404, 409)
 @idempotent
-def send_again(request: HttpRequest, endpoint_id: UUID, delivery_id: UUID) -> HttpResponse:
+def send_webhook_again(request: HttpRequest, endpoint_id: UUID, delivery_id: UUID) -> HttpResponse:
+    """Send one message again, with the same id."""
     rows = WebhookDelivery.objects.visible_to(request.principal).filter(endpoint=_find(request, endpoint_id))
     row = get_object_or_404(rows, pk=delivery_id)
     endpoints.send_again(request.principal, row)
