@@ -12,7 +12,6 @@ from pydantic import Field, StrictBool
 from console.api_operations import operation
 from console.contract import Body, Page, Paging, answer, form_errors, page
 from console.idempotency import idempotent
-from console.models import Event
 from console.problems import ProblemError
 from installations import links
 from installations.api.installations import ONE, find
@@ -65,7 +64,18 @@ def _out(row: SetupLink) -> dict:
     }
 
 
-def _issue(request: HttpRequest, row: Installation, body: LinkIn) -> HttpResponse:
+def _find(request: HttpRequest, installation_id: UUID) -> Installation:
+    """One that may be set up. Raises ProblemError."""
+    row = find(request, installation_id)
+    if row.disabled_at:
+        raise ProblemError("installation_disabled")
+    if row.definition is None:
+        raise ProblemError("connector_gone")
+    return row
+
+
+def _checked(row: Installation, body: LinkIn) -> dict:
+    """What a link is issued with. Raises ProblemError, with nothing changed."""
     form = SetupLinkForm({"email": body.email, "return_url": body.return_url}, partner=row.partner)
     if not form.is_valid():
         raise ProblemError("invalid_request", errors=form_errors(form))
@@ -77,7 +87,11 @@ def _issue(request: HttpRequest, row: Installation, body: LinkIn) -> HttpRespons
         }
         errors = [{"pointer": f"#/{name}", "detail": why[name]} for name in missing]
         raise ProblemError("invalid_request", errors=errors)
-    link, url = links.send(row, request.principal, **form.cleaned_data)
+    return form.cleaned_data
+
+
+def _issue(request: HttpRequest, row: Installation, fields: dict) -> HttpResponse:
+    link, url = links.send(row, request.principal, **fields)
     return answer(request, NewLink(**_out(link), url=url, mailed=link.mailed), 201)
 
 
@@ -92,10 +106,8 @@ def list_setup_links(request: HttpRequest, installation_id: UUID, asked: Query[P
 @idempotent(whole=False)
 def create_setup_link(request: HttpRequest, installation_id: UUID, body: LinkIn) -> HttpResponse:
     """Make a setup link."""
-    row = find(request, installation_id)
-    if row.disabled_at:
-        raise ProblemError("installation_disabled")
-    return _issue(request, row, body)
+    row = _find(request, installation_id)
+    return _issue(request, row, _checked(row, body))
 
 
 @operation(router.post, ONE + "/reauthorise", "write", NewLink, 404, 409, status=201)
@@ -107,13 +119,10 @@ def reauthorise_installation(
 
     Makes a setup link. What is in use works on until the new credential is verified.
     """
-    row = find(request, installation_id)
-    if row.disabled_at:
-        raise ProblemError("installation_disabled")
-    if row.current is None:
-        raise ProblemError("connector_gone")
+    row = _find(request, installation_id)
+    fields = _checked(row, body)
     ask_again(row, request.principal, switch_account=body.switch_account)
-    return _issue(request, row, body)
+    return _issue(request, row, fields)
 
 
 @operation(router.delete, ONE + "/setup-links/{uuid:link_id}", "write", None, 404, status=204)
@@ -121,7 +130,5 @@ def revoke_setup_link(request: HttpRequest, installation_id: UUID, link_id: UUID
     """Withdraw a setup link."""
     row = find(request, installation_id)
     links_of_it = SetupLink.objects.visible_to(request.principal).filter(installation=row)
-    link = get_object_or_404(links_of_it, pk=link_id)
-    link.revoke()
-    Event.objects.record("setup_link.revoked", request.principal, "A setup link was withdrawn", subject=row)
+    links.withdraw(get_object_or_404(links_of_it, pk=link_id), request.principal)
     return answer(request, None)

@@ -5,13 +5,14 @@ from typing import Literal
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from ninja import Query, Router, Schema
 from pydantic import AwareDatetime, Field, StrictBool
 
 from console.api_operations import operation
-from console.contract import Body, Line, Page, Paging, answer, page
+from console.contract import Body, Line, Page, Paging, answer, page, refuse_changed
 from console.idempotency import idempotent
 from console.problems import ProblemError
 from installations.models import WebhookDelivery, WebhookEndpoint
@@ -127,8 +128,9 @@ def _facts(row: WebhookEndpoint) -> dict:
     }
 
 
-def _find(request: HttpRequest, endpoint_id: UUID) -> WebhookEndpoint:
-    return get_object_or_404(WebhookEndpoint.objects.visible_to(request.principal), pk=endpoint_id)
+def _find(request: HttpRequest, endpoint_id: UUID, *, lock: bool = False) -> WebhookEndpoint:
+    rows = WebhookEndpoint.objects.visible_to(request.principal)
+    return get_object_or_404(rows.select_for_update() if lock else rows, pk=endpoint_id)
 
 
 def _refuse_confined(request: HttpRequest) -> None:
@@ -175,10 +177,12 @@ def get_webhook_endpoint(request: HttpRequest, endpoint_id: UUID) -> HttpRespons
     return answer(request, EndpointOut.of(_find(request, endpoint_id)))
 
 
-@operation(router.patch, ONE, "write", EndpointOut, 404)
+@operation(router.patch, ONE, "write", EndpointOut, 404, 412)
+@transaction.atomic
 def update_webhook_endpoint(request: HttpRequest, endpoint_id: UUID, body: EndpointPatch) -> HttpResponse:
     """Change an endpoint, or switch it off or on."""
-    row = _find(request, endpoint_id)
+    row = _find(request, endpoint_id, lock=True)
+    refuse_changed(request, EndpointOut.of(row))
     sent = {name: value for name, value in body.model_dump(exclude_unset=True).items() if value is not None}
     on = sent.pop("is_active", None)
     try:
@@ -204,11 +208,8 @@ def rotate_webhook_secret(request: HttpRequest, endpoint_id: UUID, body: RotateI
     """Give it a new secret."""
     row = _find(request, endpoint_id)
     overlap = timedelta(hours=body.overlap_hours)
-    response = answer(
-        request, Secret(secret=endpoints.rotate_secret(request.principal, row, overlap=overlap))
-    )
-    response["Cache-Control"] = "no-store"
-    return response
+    secret = endpoints.rotate_secret(request.principal, row, overlap=overlap)
+    return answer(request, Secret(secret=secret))
 
 
 @operation(router.post, ONE + "/test", "write", DeliveryOut, 404, 409)
