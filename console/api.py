@@ -108,7 +108,7 @@ def get_account(request: HttpRequest, account_id: UUID) -> HttpResponse:
 @transaction.atomic
 def update_account(request: HttpRequest, account_id: UUID, body: AccountPatch) -> HttpResponse:
     """Change an account."""
-    row = _account(request, account_id, lock=True)
+    row = _account(request, account_id, hold=True)
     refuse_changed(request, AccountOut.of(row))
     before = {"name": row.name, "external_id": row.external_id, "email": row.email}
     sent = {name: value or "" for name, value in body.model_dump(exclude_unset=True).items()}
@@ -130,9 +130,8 @@ def delete_account(request: HttpRequest, account_id: UUID) -> HttpResponse:
     return answer(request, None)
 
 
-def _account(request: HttpRequest, account_id: UUID, *, lock: bool = False) -> Account:
-    rows = Account.objects.visible_to(request.principal)
-    return get_object_or_404(rows.select_for_update() if lock else rows, pk=account_id)
+def _account(request: HttpRequest, account_id: UUID, *, hold: bool = False) -> Account:
+    return get_object_or_404(Account.objects.visible_to(request.principal).held(hold), pk=account_id)
 
 
 def _saved(row: Account, values: dict, request: HttpRequest, what: str) -> Account:

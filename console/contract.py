@@ -139,7 +139,7 @@ def _names(header: str, etag: str) -> bool:
 def refuse_changed(request: HttpRequest, today: Schema) -> None:
     """Raise ProblemError where If-Match (RFC 9110, section 13.1.1) names another state than today's.
 
-    Call it within the transaction that changes the row, which is locked.
+    Call it within the transaction that changes the row, which is held.
     """
     asked = request.headers.get("If-Match")
     if asked is not None and not _names(asked, etag_of(today.model_dump_json().encode())):

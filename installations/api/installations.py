@@ -121,10 +121,10 @@ def out(row: Installation) -> InstallationOut:
     )
 
 
-def find(request: HttpRequest, installation_id: UUID, *, lock: bool = False) -> Installation:
+def find(request: HttpRequest, installation_id: UUID, *, hold: bool = False) -> Installation:
     """The caller's installation. Problems name its connector from here on."""
-    rows = Installation.objects.visible_to(request.principal).select_related("account", "partner")
-    row = get_object_or_404(rows.select_for_update(of=["self"]) if lock else rows, pk=installation_id)
+    rows = Installation.objects.visible_to(request.principal).held(hold).select_related("account", "partner")
+    row = get_object_or_404(rows, pk=installation_id)
     request.names = {"connector": name_of(row), "partner": row.partner.name}
     return row
 
@@ -182,7 +182,7 @@ def get_installation(request: HttpRequest, installation_id: UUID) -> HttpRespons
 @transaction.atomic
 def update_installation(request: HttpRequest, installation_id: UUID, body: InstallationPatch) -> HttpResponse:
     """Change its name or description."""
-    row = find(request, installation_id, lock=True)
+    row = find(request, installation_id, hold=True)
     refuse_changed(request, out(row))
     sent = {name: value for name, value in body.model_dump(exclude_unset=True).items() if value is not None}
     form = InstallationForm({"name": row.name, "description": row.description} | sent, instance=row)

@@ -128,9 +128,9 @@ def _facts(row: WebhookEndpoint) -> dict:
     }
 
 
-def _find(request: HttpRequest, endpoint_id: UUID, *, lock: bool = False) -> WebhookEndpoint:
-    rows = WebhookEndpoint.objects.visible_to(request.principal)
-    return get_object_or_404(rows.select_for_update() if lock else rows, pk=endpoint_id)
+def _find(request: HttpRequest, endpoint_id: UUID, *, hold: bool = False) -> WebhookEndpoint:
+    rows = WebhookEndpoint.objects.visible_to(request.principal).held(hold)
+    return get_object_or_404(rows, pk=endpoint_id)
 
 
 def _refuse_confined(request: HttpRequest) -> None:
@@ -181,7 +181,7 @@ def get_webhook_endpoint(request: HttpRequest, endpoint_id: UUID) -> HttpRespons
 @transaction.atomic
 def update_webhook_endpoint(request: HttpRequest, endpoint_id: UUID, body: EndpointPatch) -> HttpResponse:
     """Change an endpoint, or switch it off or on."""
-    row = _find(request, endpoint_id, lock=True)
+    row = _find(request, endpoint_id, hold=True)
     refuse_changed(request, EndpointOut.of(row))
     sent = {name: value for name, value in body.model_dump(exclude_unset=True).items() if value is not None}
     on = sent.pop("is_active", None)
@@ -236,9 +236,10 @@ def list_webhook_deliveries(
     """List what was sent there, newest first."""
     endpoint = _find(request, endpoint_id)
     rows = WebhookDelivery.objects.visible_to(request.principal).filter(endpoint=endpoint)
+    rows = rows.select_related("message").defer("message__payload")
     if asked.state:
         rows = rows.filter(state=asked.state)
-    return answer(request, Page[DeliveryOut](**page(rows.select_related("message"), asked, DeliveryOut.of)))
+    return answer(request, Page[DeliveryOut](**page(rows, asked, DeliveryOut.of)))
 
 
 @operation(router.post, ONE + "/deliveries/{uuid:delivery_id}/send-again", "write", DeliveryOut, 404, 409)
