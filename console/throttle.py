@@ -45,7 +45,7 @@ def is_spent(name: str, *, per_minute: int) -> bool:
 
 def seconds_left() -> int:
     """Until a new minute begins, and all counts with it."""
-    return 60 - int(time.time() % 60)
+    return 60 - int(_now() % 60)
 
 
 def _asked(question: Callable[[BaseCache], int]) -> int:
@@ -57,6 +57,10 @@ def _asked(question: Callable[[BaseCache], int]) -> int:
 
 
 def _counted(counts, key: str) -> int:
+    try:
+        return counts.incr(key)
+    except ValueError:  # the first of this minute
+        pass
     counts.add(key, 0, timeout=120)
     try:
         return counts.incr(key)
@@ -66,4 +70,8 @@ def _counted(counts, key: str) -> int:
 
 def _key(name: str) -> str:
     # A digest: what people type is too long for a key of some caches, or has characters they refuse.
-    return f"throttle:{digest(name)}:{int(time.time() // 60)}"
+    return f"throttle:{digest(name)}:{int(_now() // 60)}"
+
+
+def _now() -> float:
+    return time.time()

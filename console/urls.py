@@ -4,12 +4,23 @@ from django.urls import include, path
 
 from console import api_pages, keys_pages, operations, views
 from console.api import api
+from installations.api.credentials import fetch
 from installations.api.proxy import proxy
+
+# Of an address that a plain view and an operation share.
+_operations = {pattern.name: pattern.callback for pattern in api.urls[0]}
+
+
+def credential(request, installation_id):
+    view = fetch if request.method == "GET" else _operations["get_credential"]
+    return view(request, installation_id=installation_id)
+
 
 urlpatterns = [
     # First what is asked most.
     path("api/v1/installations/<uuid:installation_id>/proxy/", proxy, name="proxy"),
     path("api/v1/installations/<uuid:installation_id>/proxy/<path:rest>", proxy, name="proxy"),
+    path("api/v1/installations/<uuid:installation_id>/credential", credential, name="credential"),
     path("api/v1/", api.urls),
     path("", views.home, name="home"),
     path("healthz", operations.healthz, name="healthz"),

@@ -8,6 +8,7 @@ would take its jobs, and a drill kills those that do them.
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -88,6 +89,8 @@ def a_field():
 
 
 def main() -> int:
+    # Ended by whatever means, it leaves nothing behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--staging", action="store_true", help="a staging system, its workers ended")
     asked = parser.parse_args()

@@ -592,6 +592,15 @@ def test_an_endpoint_is_added_tested_rotated_and_deleted(api, settings):
     assert api("GET", "/webhook-endpoints").json()["data"] == []
 
 
+def test_who_tries_too_often_is_told_until_when(api, installation):
+    path = f"/installations/{installation.pk}/test"
+    for _ in range(20):
+        refused(api("POST", path), "not_connected", 409)
+    response = api("POST", path)
+    refused(response, "too_many_tries", 429)
+    assert 1 <= int(response["Retry-After"]) <= 60
+
+
 def test_endpoints_are_the_companys_and_no_accounts(northwind, account):
     confined = caller(northwind, account=account)
     refused(confined("GET", "/webhook-endpoints"), "account_key", 403)
@@ -726,3 +735,11 @@ def test_what_is_wrong_with_an_import_is_named(field, change, pointer):
     assert found["errors"][0]["pointer"] == pointer
     # What was connected before still is.
     assert api("GET", f"/installations/{row.pk}/credential").status_code == 200
+
+
+def test_a_version_that_is_none_is_said_so(field):
+    api = caller(field.partner)
+    (row,) = field.connected(1, ends_in=3600)
+    found = refused(api("GET", f"/installations/{row.pk}/credential?rejected=x"), "invalid_request", 422)
+    assert found["errors"][0]["pointer"] == "rejected"
+    refused(api("PUT", f"/installations/{row.pk}/credential"), "method_not_allowed", 405)

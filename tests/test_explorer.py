@@ -322,10 +322,11 @@ def test_a_secret_in_the_address_is_not_shown_either(owner, account, provider):
     values = {"domain": "acme.bitrix24.com", "user_id": "1"}
     row = connected(account, "bitrix24", "webhook", token, values=values)
     shown = owner.client.get(page_of(row)).content.decode()
-    page = shown + explore(owner, row, path="profile.json")
+    assert "https://acme.bitrix24.com/rest/1/•••/" in shown
+    page = explore(owner, row, path="profile.json")
     assert provider.requests[-1].target == "/rest/1/qwertz12345/profile.json"
-    assert "https://acme.bitrix24.com/rest/1/•••/" in page
-    assert "qwertz12345" not in page
+    assert "GET https://acme.bitrix24.com/rest/1/•••/profile.json" in page
+    assert "qwertz12345" not in shown + page
 
 
 def test_a_token_that_was_renewed_for_the_call_is_not_shown_either(owner, rotating, account):

@@ -238,7 +238,7 @@ def test_who_asks_too_much_at_once_is_told_to_wait_and_others_are_served(console
         time.sleep(1)
         status, headers, problem = console.get("items")
         assert (status, headers["Retry-After"]) == (503, "1")
-        assert json.loads(problem)["type"] == "/problems/#too_many_under_way"
+        assert json.loads(problem)["code"] == "too_many_under_way"
         for connection in waiting:
             connection.getresponse().read()
     assert console.get("items")[0] == 200

@@ -8,8 +8,10 @@ from ninja import Router, Schema
 from pydantic import Field
 
 from console.api_operations import operation
+from console.bearer import authenticate
 from console.contract import Body, answer
 from console.idempotency import idempotent
+from console.problems import ProblemError
 from installations import fresh, importing, reach
 from installations.api.installations import ONE, InstallationOut, find, out
 from installations.auth import Token
@@ -46,6 +48,22 @@ def get_credential(request: HttpRequest, installation_id: UUID, rejected: UUID |
 
     If the provider has refused a version with 401, name it: it is renewed once, however many ask.
     """
+    return _fetched(request, installation_id, rejected)
+
+
+def fetch(request: HttpRequest, installation_id: UUID) -> HttpResponse:
+    """The same, past what the library does for each operation: nothing is asked more often."""
+    authenticate(request, "credentials")
+    rejected = request.GET.get("rejected")
+    try:
+        version = None if rejected is None else UUID(rejected)
+    except ValueError:
+        errors = [{"pointer": "rejected", "detail": "It has to be the version of a credential, a UUID."}]
+        raise ProblemError("invalid_request", errors=errors) from None
+    return _fetched(request, installation_id, version)
+
+
+def _fetched(request: HttpRequest, installation_id: UUID, rejected: UUID | None) -> HttpResponse:
     reach.count(request.api_key, installation_id)
     row = fresh.find(request.principal, installation_id, rejected=rejected)
     token = row.token

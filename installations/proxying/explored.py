@@ -30,8 +30,8 @@ KIND = "explorer.called"
 # Bytes of an answer that are read. Of a longer one the end is left off, where a secret may be cut in two.
 READ, LEFT_OFF = 256 * 1024, 8 * 1024
 READ_SECONDS = 20.0
-# Characters of JSON with its lines, and how deep they go in: a few brackets can ask for very many spaces.
-TIDY, DEEP = 1_000_000, 100
+# Characters of JSON with its lines: a few brackets can ask for very many spaces.
+TIDY = 1_000_000
 # What signs a request in a header of its own, which then is the credential.
 _SIGNING = ("http_basic", "oauth1", "oauth1_redirection", "aws_signature")
 _CHARSETS = {"utf-8", "utf8", "us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252", "utf-16"}
@@ -218,10 +218,15 @@ def _tidy(text: str) -> str:
     """
     try:
         json.loads(text)
-        found = "".join(_lines(text))
     except (ValueError, RecursionError):
         return text
-    return found if len(found) <= TIDY else text
+    found, size = [], 0
+    for piece in _lines(text):
+        found.append(piece)
+        size += len(piece)
+        if size > TIDY:
+            return text
+    return "".join(found)
 
 
 def _lines(text: str) -> Iterator[str]:
@@ -232,8 +237,6 @@ def _lines(text: str) -> Iterator[str]:
         if not is_first if closes else is_first or before == ",":
             yield "\n" + "  " * depth
         depth += piece in ("[", "{")
-        if depth > DEEP:
-            raise ValueError("too deep")
         yield json.dumps(json.loads(piece), ensure_ascii=False) if piece[0] == '"' else piece
         if piece == ":":
             yield " "
