@@ -4,8 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
-from django.db import IntegrityError, transaction
-from django.db.models import ProtectedError
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.shortcuts import get_object_or_404
 from ninja import NinjaAPI, Query, Router, Schema
@@ -14,6 +13,7 @@ from ninja.openapi.schema import OpenAPISchema
 from pydantic import Field
 
 from connectors.api import router as connectors
+from console.accounts import remove, save
 from console.api_operations import operation
 from console.api_requests import PREFIX, answer_to
 from console.contract import (
@@ -94,7 +94,7 @@ def create_account(request: HttpRequest, body: AccountIn) -> HttpResponse:
     """Add a customer."""
     if request.principal.account_id:
         raise ProblemError("account_key")
-    row = _saved(Account(partner_id=request.principal.partner_id), body.model_dump(), request, "was added")
+    row = _saved(Account(partner_id=request.principal.partner_id), body.model_dump(), request)
     return answer(request, AccountOut.of(row), 201, Location=f"{PREFIX}accounts/{row.pk}")
 
 
@@ -112,21 +112,14 @@ def update_account(request: HttpRequest, account_id: UUID, body: AccountPatch) -
     refuse_changed(request, AccountOut.of(row))
     before = {"name": row.name, "external_id": row.external_id, "email": row.email}
     sent = {name: value or "" for name, value in body.model_dump(exclude_unset=True).items()}
-    return answer(request, AccountOut.of(_saved(row, before | sent, request, "was changed")))
+    return answer(request, AccountOut.of(_saved(row, before | sent, request)))
 
 
 @operation(accounts.delete, "/accounts/{uuid:account_id}", "write", None, 404, 409, status=204)
 def delete_account(request: HttpRequest, account_id: UUID) -> HttpResponse:
     """Delete an account that has no installations."""
-    row = _account(request, account_id)
-    try:
-        with transaction.atomic():
-            row.delete()
-            Event.objects.record(
-                "account.deleted", request.principal, f"{row.name} was deleted", subject=account_id
-            )
-    except (ProtectedError, IntegrityError):
-        raise ProblemError("in_use") from None
+    if not remove(_account(request, account_id), request.principal):
+        raise ProblemError("in_use")
     return answer(request, None)
 
 
@@ -134,17 +127,10 @@ def _account(request: HttpRequest, account_id: UUID, *, hold: bool = False) -> A
     return get_object_or_404(Account.objects.visible_to(request.principal).held(hold), pk=account_id)
 
 
-def _saved(row: Account, values: dict, request: HttpRequest, what: str) -> Account:
+def _saved(row: Account, values: dict, request: HttpRequest) -> Account:
     form = AccountForm(values, instance=row)
-    if not form.is_valid():
+    if not form.is_valid() or not save(form, request.principal):
         raise ProblemError("invalid_request", errors=form_errors(form))
-    try:
-        with transaction.atomic():
-            form.save()
-            Event.objects.record("account.saved", request.principal, f"{row.name} {what}", subject=row)
-    except IntegrityError:  # somebody took the external id in the meantime
-        errors = [{"pointer": "#/external_id", "detail": Account.EXTERNAL_ID_TAKEN}]
-        raise ProblemError("invalid_request", errors=errors) from None
     return row
 
 
