@@ -10,8 +10,8 @@ from pydantic import Field
 from connectors import catalogue
 from connectors.manifest import AuthMethod, Property
 from connectors.models import ConnectorSettings, completeness
-from console.bearer import scope
-from console.contract import Page, Paging, Words, answer, responses
+from console.api_operations import operation
+from console.contract import Page, Paging, Words, answer
 from console.problems import ProblemError
 
 router = Router(tags=["Connectors"])
@@ -93,14 +93,9 @@ def _stored(request: HttpRequest, keys: Iterable[str]) -> dict[str, dict]:
     return dict(rows.values_list("connector", "stored"))
 
 
-@router.get(
-    "/connectors",
-    response=responses(Page[ConnectorOut]),
-    auth=scope("read"),
-    operation_id="list_connectors",
-    summary="List what can be installed",
-)
+@operation(router.get, "/connectors", "read", Page[ConnectorOut])
 def list_connectors(request: HttpRequest, asked: Query[Asked]) -> HttpResponse:
+    """List what can be installed."""
     found = catalogue.search(request.principal, asked.q, only_offered=True)
     if asked.category:
         found = [entry for entry in found if asked.category in entry.connector.manifest.categories]
@@ -124,14 +119,9 @@ def _place(cursor: str | None, found: list[catalogue.Entry]) -> int:
         raise ProblemError("invalid_cursor") from None
 
 
-@router.get(
-    "/connectors/{key}",
-    response=responses(ConnectorOut, 404),
-    auth=scope("read"),
-    operation_id="get_connector",
-    summary="Read one connector",
-)
+@operation(router.get, "/connectors/{key}", "read", ConnectorOut, 404)
 def get_connector(request: HttpRequest, key: str) -> HttpResponse:
+    """Read one connector."""
     entry = catalogue.entry(request.principal, key)
     if entry is None:
         raise Http404

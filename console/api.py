@@ -4,8 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
-from django.db import IntegrityError, transaction
-from django.db.models import ProtectedError
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.shortcuts import get_object_or_404
 from ninja import NinjaAPI, Query, Router, Schema
@@ -14,8 +13,9 @@ from ninja.openapi.schema import OpenAPISchema
 from pydantic import Field
 
 from connectors.api import router as connectors
+from console.accounts import remove, save
+from console.api_operations import operation
 from console.api_requests import PREFIX, answer_to
-from console.bearer import scope
 from console.contract import (
     Body,
     EventOut,
@@ -28,7 +28,6 @@ from console.contract import (
     page,
     refuse_changed,
     refuse_partial,
-    responses,
 )
 from console.forms import AccountForm
 from console.idempotency import idempotent
@@ -79,14 +78,9 @@ class AskedEvents(Paging):
     kind: Words = ""
 
 
-@accounts.get(
-    "/accounts",
-    response=responses(Page[AccountOut]),
-    auth=scope("read"),
-    operation_id="list_accounts",
-    summary="List your customers, newest first",
-)
+@operation(accounts.get, "/accounts", "read", Page[AccountOut])
 def list_accounts(request: HttpRequest, asked: Query[AskedAccounts]) -> HttpResponse:
+    """List your customers, newest first."""
     rows = Account.objects.visible_to(request.principal)
     if asked.external_id:
         rows = rows.filter(external_id=asked.external_id)
@@ -95,93 +89,55 @@ def list_accounts(request: HttpRequest, asked: Query[AskedAccounts]) -> HttpResp
     return answer(request, Page[AccountOut](**page(rows, asked, AccountOut.of)))
 
 
-@accounts.post(
-    "/accounts",
-    response=responses(AccountOut, status=201),
-    auth=scope("write"),
-    operation_id="create_account",
-    summary="Add a customer",
-)
+@operation(accounts.post, "/accounts", "write", AccountOut, status=201)
 @idempotent
 def create_account(request: HttpRequest, body: AccountIn) -> HttpResponse:
+    """Add a customer."""
     if request.principal.account_id:
         raise ProblemError("account_key")
-    row = _saved(Account(partner_id=request.principal.partner_id), body.model_dump(), request, "was added")
+    row = _saved(Account(partner_id=request.principal.partner_id), body.model_dump(), request)
     return answer(request, AccountOut.of(row), 201, Location=f"{PREFIX}accounts/{row.pk}")
 
 
-@accounts.get(
-    "/accounts/{uuid:account_id}",
-    response=responses(AccountOut, 404),
-    auth=scope("read"),
-    operation_id="get_account",
-    summary="Read one account",
-)
+@operation(accounts.get, "/accounts/{uuid:account_id}", "read", AccountOut, 404)
 def get_account(request: HttpRequest, account_id: UUID) -> HttpResponse:
+    """Read one account."""
     return answer(request, AccountOut.of(_account(request, account_id)))
 
 
-@accounts.patch(
-    "/accounts/{uuid:account_id}",
-    response=responses(AccountOut, 404, 412),
-    auth=scope("write"),
-    operation_id="update_account",
-    summary="Change an account",
-)
+@operation(accounts.patch, "/accounts/{uuid:account_id}", "write", AccountOut, 404, 412)
+@transaction.atomic
 def update_account(request: HttpRequest, account_id: UUID, body: AccountPatch) -> HttpResponse:
-    row = _account(request, account_id)
+    """Change an account."""
+    row = _account(request, account_id, hold=True)
     refuse_changed(request, AccountOut.of(row))
     before = {"name": row.name, "external_id": row.external_id, "email": row.email}
     sent = {name: value or "" for name, value in body.model_dump(exclude_unset=True).items()}
-    return answer(request, AccountOut.of(_saved(row, before | sent, request, "was changed")))
+    return answer(request, AccountOut.of(_saved(row, before | sent, request)))
 
 
-@accounts.delete(
-    "/accounts/{uuid:account_id}",
-    response=responses(None, 404, 409, status=204),
-    auth=scope("write"),
-    operation_id="delete_account",
-    summary="Delete an account that has no installations",
-)
+@operation(accounts.delete, "/accounts/{uuid:account_id}", "write", None, 404, 409, status=204)
 def delete_account(request: HttpRequest, account_id: UUID) -> HttpResponse:
-    row = _account(request, account_id)
-    try:
-        with transaction.atomic():
-            row.delete()
-            Event.objects.record(
-                "account.deleted", request.principal, f"{row.name} was deleted", subject=account_id
-            )
-    except (ProtectedError, IntegrityError):
-        raise ProblemError("in_use") from None
+    """Delete an account that has no installations."""
+    if not remove(_account(request, account_id), request.principal):
+        raise ProblemError("in_use")
     return answer(request, None)
 
 
-def _account(request: HttpRequest, account_id: UUID) -> Account:
-    return get_object_or_404(Account.objects.visible_to(request.principal), pk=account_id)
+def _account(request: HttpRequest, account_id: UUID, *, hold: bool = False) -> Account:
+    return get_object_or_404(Account.objects.visible_to(request.principal).held(hold), pk=account_id)
 
 
-def _saved(row: Account, values: dict, request: HttpRequest, what: str) -> Account:
+def _saved(row: Account, values: dict, request: HttpRequest) -> Account:
     form = AccountForm(values, instance=row)
-    if not form.is_valid():
+    if not form.is_valid() or not save(form, request.principal):
         raise ProblemError("invalid_request", errors=form_errors(form))
-    try:
-        with transaction.atomic():
-            form.save()
-            Event.objects.record("account.saved", request.principal, f"{row.name} {what}", subject=row)
-    except IntegrityError:  # somebody took the external id in the meantime
-        errors = [{"pointer": "#/external_id", "detail": Account.EXTERNAL_ID_TAKEN}]
-        raise ProblemError("invalid_request", errors=errors) from None
     return row
 
 
-@record.get(
-    "/events",
-    response=responses(Page[EventOut]),
-    auth=scope("read"),
-    operation_id="list_events",
-    summary="List what was done, newest first",
-)
+@operation(record.get, "/events", "read", Page[EventOut])
 def list_events(request: HttpRequest, asked: Query[AskedEvents]) -> HttpResponse:
+    """List what was done, newest first."""
     refuse_partial(request, "ask for the events of one installation")
     rows = Event.objects.visible_to(request.principal)
     if asked.subject_id:
@@ -217,10 +173,10 @@ class Api(NinjaAPI):
         schema["components"]["securitySchemes"] = {"ApiKey": schemes["Scope"]}
         needed = self._scopes()
         for operations in schema["paths"].values():
-            for method, operation in operations.items():
+            for method, said in operations.items():
                 # What the key must be allowed, as a role (OpenAPI 3.1, security requirement object).
-                operation["security"] = [{"ApiKey": [needed[operation["operationId"]]]}]
-                self._complete(method, operation)
+                said["security"] = [{"ApiKey": [needed[said["operationId"]]]}]
+                self._complete(method, said)
         return schema
 
     def _scopes(self) -> dict[str, str]:
@@ -233,13 +189,16 @@ class Api(NinjaAPI):
             for callback in operation.auth_callbacks
         }
 
-    def _complete(self, method: str, operation: dict) -> None:
-        operation["responses"] = {str(code): said for code, said in operation["responses"].items()}
-        for code, said in operation["responses"].items():
-            if int(code) >= 400 and "content" in said:
-                said["content"] = {"application/problem+json": said["content"]["application/json"]}
-        if method == "post":
-            operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
+    def _complete(self, method: str, said: dict) -> None:
+        said["responses"] = {str(code): response for code, response in said["responses"].items()}
+        for code, response in said["responses"].items():
+            if int(code) >= 400 and "content" in response:
+                response["content"] = {"application/problem+json": response["content"]["application/json"]}
+        if not said["description"]:
+            del said["description"]
+        # What is passed on to a provider is repeated as that one repeats it.
+        if method == "post" and said["tags"] != ["Proxy"]:
+            said.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
 
 
 api = Api(

@@ -129,14 +129,14 @@ def responses(schema: Any, *problems: int, status: int = 200) -> dict[int, Any]:
 
 
 def answer(request: HttpRequest, body: Schema | None, status: int = 200, **headers: str) -> HttpResponse:
-    """The JSON of a body. What is read has an ETag, and is not sent again to those who have it."""
+    """The JSON of a body. What is read or changed has an ETag; who has what is read is not sent it again."""
     if body is None:
         return HttpResponse(status=204)
     content = body.model_dump_json().encode()
     response = HttpResponse(content, content_type="application/json", status=status)
     for name, value in headers.items():
         response[name.replace("_", "-")] = value
-    if request.method == "GET" or status == 200:
+    if request.method in ("GET", "PATCH"):
         response["ETag"] = etag = etag_of(content)
         response["Cache-Control"] = "private, no-cache"
         if request.method == "GET" and _names(request.headers.get("If-None-Match", ""), etag):
@@ -154,7 +154,10 @@ def _names(header: str, etag: str) -> bool:
 
 
 def refuse_changed(request: HttpRequest, today: Schema) -> None:
-    """Raise ProblemError where If-Match (RFC 9110, section 13.1.1) names another state than today's."""
+    """Raise ProblemError where If-Match (RFC 9110, section 13.1.1) names another state than today's.
+
+    Call it within the transaction that changes the row, which is held.
+    """
     asked = request.headers.get("If-Match")
     if asked is not None and not _names(asked, etag_of(today.model_dump_json().encode())):
         raise ProblemError("precondition_failed")

@@ -17,7 +17,7 @@ from django.utils import timezone
 from console import crypto
 from console.models import ApiCall
 from console.problems import ProblemError
-from console.tidying import daily
+from console.tidying import daily, throw_away
 
 KEPT = timedelta(days=1)
 # Longer than any call takes; the call of a process that was killed is done anew afterwards.
@@ -98,4 +98,4 @@ def _again(kept: dict) -> HttpResponse:
 
 @daily
 def forget_calls() -> None:
-    ApiCall.objects.filter(created_at__lt=timezone.now() - KEPT).delete()
+    throw_away(ApiCall.objects.filter(created_at__lt=timezone.now() - KEPT))

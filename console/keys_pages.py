@@ -86,13 +86,16 @@ def rotate(request: HttpRequest, key_id: UUID) -> HttpResponse:
     now = crypto.digest(row.digest)
     form = RotateForm(request.POST if request.method == "POST" else None, initial={"of": now})
     if request.method == "POST" and form.is_valid():
-        written = row.rotate(form.cleaned_data["overlap"]) if form.cleaned_data["of"] == now else ""
+        overlap = form.cleaned_data["overlap"]
+        with transaction.atomic():
+            written = row.rotate(overlap) if form.cleaned_data["of"] == now else ""
+            if written:
+                facts = {"overlap_hours": int(overlap.total_seconds() // 3600)}
+                said = f"The API key {row.name} was rotated"
+                Event.objects.record("api_key.rotated", request.principal, said, subject=row, **facts)
         if not written:
             messages.info(request, "That was done already, and the new text is shown only once.")
             return redirect("api-key", row.pk)
-        said = f"The API key {row.name} was rotated"
-        hours = int(form.cleaned_data["overlap"].total_seconds() // 3600)
-        Event.objects.record("api_key.rotated", request.principal, said, subject=row, overlap_hours=hours)
         row.refresh_from_db()
         return _shown_once(request, row, written, title=f"{row.name} has a new text")
     context = {"key": row, "form": form}

@@ -62,6 +62,10 @@ class TenantQuerySet(models.QuerySet):
         path = self.model.account_path
         return rows.filter(**{path: principal.account_id}) if path else rows.none()
 
+    def held(self, hold: bool) -> "TenantQuerySet":
+        """Where `hold` is true, nobody else changes what is read before the transaction ends."""
+        return self.select_for_update(of=["self"]) if hold else self
+
 
 class PartnerOwned(models.Model):
     """A tenant table: each row carries its partner, so that no join decides who sees it."""

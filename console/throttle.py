@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
 from django.core.cache import BaseCache, cache, caches
 
@@ -15,7 +16,7 @@ log = logging.getLogger("console.throttle")
 def spend(name: str, *, per_minute: int) -> None:
     """Count one more try under this name. Raises ProblemError "too_many_tries" beyond the limit."""
     if count(name) > per_minute:
-        raise ProblemError("too_many_tries")
+        raise ProblemError("too_many_tries", retry_after=timedelta(seconds=seconds_left()))
 
 
 def count(name: str) -> int:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from console import clock
 from console.jobs import Claim, handler
 from console.models import Job
@@ -19,6 +21,12 @@ def daily(chore: Callable[[], None]) -> Callable[[], None]:
     """Register something to be done each day. It may be done twice, or broken off and begun again."""
     _CHORES.append(chore)
     return chore
+
+
+def throw_away(rows: QuerySet, at_once: int = 1_000) -> None:
+    """Delete rows, so many at once: others want to write meanwhile."""
+    while keys := list(rows.values_list("pk", flat=True)[:at_once]):
+        rows.model._base_manager.filter(pk__in=keys).delete()
 
 
 def begin() -> None:

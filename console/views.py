@@ -7,13 +7,13 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import views as auth_views
 from django.contrib.auth.mixins import LoginRequiredMixin
-from django.db import IntegrityError, transaction
-from django.db.models import Count, ProtectedError, Q
+from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse, reverse_lazy
 from django.views.decorators.http import require_http_methods, require_safe
 
+from console.accounts import remove, save
 from console.forms import AccountForm, PartnerForm, PreferencesForm, SignInForm
 from console.models import Account, Event, Pause
 from console.paging import LongPaginator, asked_for
@@ -160,24 +160,22 @@ def account(request: HttpRequest, account_id: UUID) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @partner_member
 def account_add(request: HttpRequest) -> HttpResponse:
-    return _account_form(request, Account(partner=request.partner), "was added")
+    return _account_form(request, Account(partner=request.partner))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @partner_member
 def account_edit(request: HttpRequest, account_id: UUID) -> HttpResponse:
     row = get_object_or_404(Account.objects.visible_to(request.principal), pk=account_id)
-    return _account_form(request, row, "was changed")
+    return _account_form(request, row)
 
 
-def _account_form(request: HttpRequest, row: Account, what: str) -> HttpResponse:
+def _account_form(request: HttpRequest, row: Account) -> HttpResponse:
     # A copy: a form writes into its instance before it is known to be valid.
     form = AccountForm(request.POST if request.method == "POST" else None, instance=copy(row))
-    if request.method == "POST" and form.is_valid() and _saved(form):
-        row = form.instance
-        Event.objects.record("account.saved", request.principal, f"{row.name} {what}", subject=row)
-        messages.success(request, f"{row.name} {what}.")
-        return redirect("account", row.pk)
+    if request.method == "POST" and form.is_valid() and (told := save(form, request.principal)):
+        messages.success(request, f"{told}.")
+        return redirect("account", form.instance.pk)
     return render(
         request,
         "console/account_form.html",
@@ -186,30 +184,14 @@ def _account_form(request: HttpRequest, row: Account, what: str) -> HttpResponse
     )
 
 
-def _saved(form: AccountForm) -> bool:
-    try:
-        with transaction.atomic():
-            form.save()
-    except IntegrityError:  # somebody took the external id in the meantime
-        form.add_error("external_id", Account.EXTERNAL_ID_TAKEN)
-        return False
-    return True
-
-
 @require_http_methods(["GET", "HEAD", "POST"])
 @partner_member
 def account_delete(request: HttpRequest, account_id: UUID) -> HttpResponse:
     row = get_object_or_404(Account.objects.visible_to(request.principal), pk=account_id)
     installed = Installation.objects.visible_to(request.principal).filter(account=row).count()
     if request.method == "POST" and not installed:
-        try:
-            with transaction.atomic():
-                row.delete()
-        except (ProtectedError, IntegrityError):  # a connector was installed in the meantime
+        if not remove(row, request.principal):  # a connector was installed in the meantime
             return redirect("account-delete", account_id)
-        Event.objects.record(
-            "account.deleted", request.principal, f"{row.name} was deleted", subject=account_id
-        )
         messages.success(request, f"{row.name} was deleted.")
         return redirect("accounts")
     return render(request, "console/account_delete.html", {"account": row, "installed": installed})

@@ -49,7 +49,7 @@ def need(
 def works(installation: Installation, version: CredentialVersion) -> None:
     """Note that this version works, and where it did not before, that it does again."""
     with transaction.atomic():
-        if installation.worked(version) and installation.status == Status.ATTENTION:
+        if installation.worked(version):
             works_again(installation)
 
 

@@ -8,7 +8,7 @@ from connectors.models import ConnectorSettings
 from console import clock, jobs
 from console.jobs import Again, Claim, handler
 from console.problems import ProblemError
-from console.tidying import daily
+from console.tidying import daily, throw_away
 from installations import health, standing, tokens
 from installations.auth import Token
 from installations.hooks import forwarding
@@ -126,10 +126,7 @@ KEEP_TALLIES = timedelta(days=90)
 
 @daily
 def forget_old_tallies() -> None:
-    old = Tally.objects.filter(day__lt=clock.now().date() - KEEP_TALLIES)
-    # Not all at once: others want to write meanwhile.
-    while keys := list(old.values_list("pk", flat=True)[:5_000]):
-        Tally.objects.filter(pk__in=keys).delete()
+    throw_away(Tally.objects.filter(day__lt=clock.now().date() - KEEP_TALLIES), at_once=5_000)
 
 
 __all__ = [

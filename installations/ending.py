@@ -38,14 +38,15 @@ def disconnect(installation: Installation, principal: Principal, *, with_others:
     """
     with transaction.atomic():
         told = _end_grants(installation, principal, with_others=with_others)
-        installation.disconnect()
+        is_new = installation.disconnect()
         for kind in ("renew", "check"):
             jobs.cancel(kind, installation.pk)
         Event.objects.record(
             "installation.disconnected", principal, "It was disconnected", subject=installation
         )
-        now = {"state": Status.DISCONNECTED, "problem": None}
-        announce("installation.disconnected", installation=installation, data=now)
+        if is_new:
+            now = {"state": Status.DISCONNECTED, "problem": None}
+            announce("installation.disconnected", installation=installation, data=now)
     return told
 
 
@@ -53,7 +54,8 @@ def remove(installation: Installation, principal: Principal) -> str:
     """Delete the installation and let its grant be ended; what a person is told of that."""
     with transaction.atomic():
         told = _end_grants(installation, principal, with_others=False)
-        installation.remove()
+        if not installation.remove():
+            return told
         for kind in ("renew", "check"):
             jobs.cancel(kind, installation.pk)
         name = f"{name_of(installation)} of {installation.account}"

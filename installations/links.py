@@ -121,6 +121,14 @@ def send(
     return link, url
 
 
+def withdraw(link: SetupLink, principal: Principal) -> None:
+    """It opens nothing any more. One that was used or withdrawn before stays as it is."""
+    with transaction.atomic():
+        if link.revoke():
+            told = "A setup link was withdrawn"
+            Event.objects.record("setup_link.revoked", principal, told, subject=link.installation_id)
+
+
 def _mail(link: SetupLink, url: str) -> bool:
     installation = link.installation
     connector = installation.definition

@@ -44,7 +44,8 @@ def switch(row: Installation, principal: Principal, *, off: bool) -> bool:
 
 def ask_again(row: Installation, principal: Principal, *, switch_account: bool) -> None:
     """Begin a setup that asks for a new credential in place. The one in use works on until then."""
-    setup = connecting.begin(row, principal)
-    connecting.choose_method(setup, row.auth_method)
-    setup.reviewed_at, setup.switch_account = timezone.now(), switch_account
-    setup.save(update_fields=["reviewed_at", "switch_account"])
+    with transaction.atomic():
+        setup = connecting.begin(row, principal)
+        connecting.choose_method(setup, row.auth_method)
+        setup.reviewed_at, setup.switch_account = timezone.now(), switch_account
+        setup.save(update_fields=["reviewed_at", "switch_account"])

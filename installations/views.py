@@ -191,6 +191,7 @@ def reauthorise(request: HttpRequest, installation_id: UUID) -> HttpResponse:
     row = _installation(request, installation_id)
     if row.disabled_at:
         raise ProblemError("installation_disabled")
+    defined(row)
     form = ReauthoriseForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         making.ask_again(row, request.principal, switch_account=form.cleaned_data["switch_account"])
@@ -261,6 +262,7 @@ def send_link(request: HttpRequest, installation_id: UUID) -> HttpResponse:
             partner=row.partner.name,
             action_url=reverse("installation", args=[row.pk]),
         )
+    defined(row)
     form = SetupLinkForm(request.POST if request.method == "POST" else None, partner=request.partner)
     context = {"installation": row, "connector": row.definition, "form": form}
     if request.method == "POST" and form.is_valid():
@@ -282,7 +284,6 @@ def revoke_link(request: HttpRequest, installation_id: UUID, link_id: UUID) -> H
     link = get_object_or_404(
         SetupLink.objects.visible_to(request.principal).filter(installation=row), pk=link_id
     )
-    link.revoke()
-    Event.objects.record("setup_link.revoked", request.principal, "A setup link was withdrawn", subject=row)
+    links.withdraw(link, request.principal)
     messages.success(request, "The link no longer works.")
     return redirect("installation", row.pk)

@@ -3,6 +3,7 @@
 import base64
 import json
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -63,7 +64,11 @@ def test_a_key_is_stored_as_a_digest_alone(api):
 def test_without_a_key_there_is_no_answer(api):
     response = Caller(api.key, "")("GET", "/accounts")
     refused(response, "key_missing", 401)
-    assert response["WWW-Authenticate"].startswith("Bearer")
+    # RFC 6750, section 3.1: only who sent a key is told what is wrong with it.
+    assert response["WWW-Authenticate"] == 'Bearer realm="Partner Console"'
+    response = Caller(api.key, "pc_live_mistyped")("GET", "/accounts")
+    refused(response, "key_malformed", 401)
+    assert response["WWW-Authenticate"] == 'Bearer realm="Partner Console", error="invalid_token"'
 
 
 def test_a_session_of_the_console_is_no_key(owner):
@@ -150,8 +155,9 @@ def test_a_key_is_confined_to_its_networks(northwind):
 def test_a_key_does_what_its_scopes_say(northwind, account, installation):
     reader = caller(northwind, ["read"])
     assert reader("GET", f"/installations/{installation.pk}").status_code == 200
-    body = refused(reader("POST", "/accounts", {"name": "X"}), "scope_missing", 403)
-    assert "write" in body["words"]
+    response = reader("POST", "/accounts", {"name": "X"})
+    assert "write" in refused(response, "scope_missing", 403)["words"]
+    assert 'error="insufficient_scope"' in response["WWW-Authenticate"]
     refused(reader("GET", f"/installations/{installation.pk}/credential"), "scope_missing", 403)
     fetcher = caller(northwind, ["credentials"])
     refused(fetcher("GET", f"/installations/{installation.pk}"), "scope_missing", 403)
@@ -379,6 +385,30 @@ def test_who_read_an_earlier_state_does_not_write_over_a_later_one(api, account)
     assert (account.name, account.external_id) == ("First", "cust-1")
 
 
+def at_once(times: int, call: Callable) -> list[int]:
+    """The statuses of so many calls that are made in as many threads."""
+    statuses = []
+
+    def made():
+        statuses.append(call().status_code)
+        connection.close()
+
+    threads = [threading.Thread(target=made) for _ in range(times)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return statuses
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_those_who_change_the_same_state_at_once_one_does(api, account):
+    path = f"/accounts/{account.pk}"
+    etag = api("GET", path)["ETag"]
+    statuses = at_once(8, lambda: api("PATCH", path, {"name": str(uuid4())}, If_Match=etag))
+    assert sorted(statuses) == [200, *[412] * 7]
+
+
 # ── repeated calls ──────────────────────────────────────────────────────────────────────────────
 
 
@@ -441,17 +471,7 @@ def test_an_answer_is_kept_for_a_day(api):
 @pytest.mark.django_db(transaction=True)
 def test_twenty_calls_at_once_under_one_key_make_one_account(api):
     api("GET", "/events")
-    statuses = []
-
-    def call():
-        statuses.append(api("POST", "/accounts", {"name": "X"}, Idempotency_Key="k").status_code)
-        connection.close()
-
-    threads = [threading.Thread(target=call) for _ in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    statuses = at_once(20, lambda: api("POST", "/accounts", {"name": "X"}, Idempotency_Key="k"))
     assert Account.objects.count() == 1
     assert set(statuses) <= {201, 409}
     assert 201 in statuses
@@ -534,10 +554,26 @@ def test_an_installation_is_made_and_set_up_by_a_link(api, northwind, account):
     link = f"{path}/setup-links/{first.json()['id']}"
     assert api("DELETE", link).status_code == 204
     assert SetupLink.objects.get().state == "revoked"
+    assert api("DELETE", link).status_code == 204
+    assert Event.objects.filter(kind="setup_link.revoked").count() == 1
     found = refused(
         api("POST", f"{path}/setup-links", {"return_url": "https://evil.example/"}), "invalid_request", 422
     )
     assert found["errors"][0]["pointer"] == "#/return_url"
+
+
+def test_a_new_authorisation_that_is_refused_begins_no_setup(api, installation):
+    path = f"/installations/{installation.pk}"
+    again = f"{path}/reauthorise"
+    refused(api("POST", again, {"return_url": "https://evil.example/"}), "invalid_request", 422)
+    assert not Setup.objects.exists()
+    assert api("POST", again, {"switch_account": True}).status_code == 201
+    assert Setup.objects.get().switch_account
+    Setup.objects.all().delete()
+    Installation.objects.update(connector="gone")
+    for address in (again, f"{path}/setup-links"):
+        refused(api("POST", address, {"email": "maya@example.com"}), "connector_gone", 409)
+    assert SetupLink.objects.count() == 1
 
 
 def test_an_installation_is_changed_switched_and_deleted(api, installation):
@@ -573,6 +609,7 @@ def test_an_endpoint_is_added_tested_rotated_and_deleted(api, settings):
     assert "secret" not in api("GET", path).json()
     new = api("POST", f"{path}/rotate-secret", {"overlap_hours": 0})
     assert new.json()["secret"] != made.json()["secret"]
+    assert new["Cache-Control"] == made["Cache-Control"] == "no-store"
     sent = api("POST", f"{path}/test").json()
     assert (sent["type"], sent["state"]) == ("webhook.test", "pending")
     listed = api("GET", f"{path}/deliveries?state=pending").json()["data"]
@@ -580,10 +617,22 @@ def test_an_endpoint_is_added_tested_rotated_and_deleted(api, settings):
     again = api("POST", f"{path}/deliveries/{sent['id']}/send-again")
     assert again.json()["message_id"] == sent["message_id"]
     assert api("POST", f"{path}/replay", {"since": "2026-01-01T00:00:00Z"}).json() == {"messages": 0}
-    assert api("PATCH", path, {"is_active": False, "description": "Old"}).json()["is_active"] is False
+    etag = api("GET", path)["ETag"]
+    off = {"is_active": False, "description": "Old"}
+    assert api("PATCH", path, off, If_Match=etag).json()["is_active"] is False
+    refused(api("PATCH", path, {"is_active": True}, If_Match=etag), "precondition_failed", 412)
     refused(api("POST", f"{path}/test"), "webhook_endpoint_off", 409)
     assert api("DELETE", path).status_code == 204
     assert api("GET", "/webhook-endpoints").json()["data"] == []
+
+
+def test_who_tries_too_often_is_told_until_when(api, installation):
+    path = f"/installations/{installation.pk}/test"
+    for _ in range(20):
+        refused(api("POST", path), "not_connected", 409)
+    response = api("POST", path)
+    refused(response, "too_many_tries", 429)
+    assert 1 <= int(response["Retry-After"]) <= 60
 
 
 def test_endpoints_are_the_companys_and_no_accounts(northwind, account):

@@ -7,7 +7,7 @@ import pytest
 from django.db import transaction
 
 from console import clock, jobs
-from console.models import Job
+from console.models import Event, Job
 from installations import attention, ending, health, incident
 from installations.models import (
     CredentialVersion,
@@ -108,8 +108,10 @@ def test_what_needs_attention_is_told_once_and_that_it_works_again(
         "needs_attention",
         "permission_missing",
     )
-    for _ in range(2):
-        health.check(Installation.objects.select_related("partner", "account").get())
+    # Two that look at the same time, both from before it worked again.
+    rows = [Installation.objects.select_related("partner", "account").get() for _ in range(2)]
+    for row in rows:
+        health.check(row)
     type, data = told()[1]
     assert (type, data["state"], data["problem"], data["again"]) == (
         "installation.connected",
@@ -146,6 +148,16 @@ def test_the_end_is_told_and_so_is_the_deletion(owner, northwind, endpoint):
         str(other.pk),
         "deleted",
     )
+
+
+def test_what_is_done_twice_is_told_once(owner, northwind, endpoint):
+    row = customer(northwind)
+    same = Installation.objects.get(pk=row.pk)
+    for end in (ending.disconnect, ending.remove):
+        end(row, owner.principal)
+        end(same, owner.principal)
+    assert kinds() == ["installation.deleted", "installation.disconnected"]
+    assert Event.objects.filter(kind="installation.deleted").count() == 1
 
 
 def test_an_incident_tells_of_each_installation_that_it_ends(owner, northwind, endpoint):

@@ -118,6 +118,10 @@ def problem_type(code: str) -> str:
     return f"{settings.BASE_URL}/api/problems/#{code}"
 
 
+# RFC 6750, section 3.1: what came without a key is told of no error.
+_BEARER_ERRORS = {"key_missing": "", "scope_missing": ', error="insufficient_scope"'}
+
+
 def problem_json(
     error: ProblemError,
     reference: str,
@@ -144,7 +148,7 @@ def problem_json(
     )
     if error.retry_after is not None:
         response["Retry-After"] = str(max(1, math.ceil(error.retry_after.total_seconds())))
-    if problem.status == 401:
-        # RFC 6750, section 3.
-        response["WWW-Authenticate"] = 'Bearer realm="Partner Console"'
+    if problem.status == 401 or error.code in _BEARER_ERRORS:
+        said = _BEARER_ERRORS.get(error.code, ', error="invalid_token"')
+        response["WWW-Authenticate"] = f'Bearer realm="Partner Console"{said}'
     return response

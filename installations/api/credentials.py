@@ -7,12 +7,13 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router, Schema
 from pydantic import Field
 
-from console.bearer import authenticate, scope
-from console.contract import Body, Moment, answer, responses
+from console.api_operations import operation
+from console.bearer import authenticate
+from console.contract import Body, Moment, answer
 from console.idempotency import idempotent
 from console.problems import ProblemError
 from installations import fresh, importing, reach
-from installations.api.installations import InstallationOut, find, out
+from installations.api.installations import ONE, InstallationOut, find, out
 from installations.auth import Token
 
 router = Router(tags=["Credentials"])
@@ -41,16 +42,12 @@ class ImportIn(Body):
     values: dict[str, str] = Field({}, description="By property: what the customer would have entered.")
 
 
-@router.get(
-    "/installations/{uuid:installation_id}/credential",
-    response=responses(CredentialOut, 404, 409, 502, 503),
-    auth=scope("credentials"),
-    operation_id="get_credential",
-    summary="Fetch its credential, renewed if that is due",
-    description="If the provider has refused a version with 401, name it: it is renewed once, however many "
-    "ask.",
-)
+@operation(router.get, ONE + "/credential", "credentials", CredentialOut, 404, 409, 502, 503)
 def get_credential(request: HttpRequest, installation_id: UUID, rejected: UUID | None = None) -> HttpResponse:
+    """Fetch its credential, renewed if that is due.
+
+    If the provider has refused a version with 401, name it: it is renewed once, however many ask.
+    """
     return _fetched(request, installation_id, rejected)
 
 
@@ -85,17 +82,14 @@ def _fetched(request: HttpRequest, installation_id: UUID, rejected: UUID | None)
     return HttpResponse(body.model_dump_json(), content_type="application/json")
 
 
-@router.post(
-    "/installations/{uuid:installation_id}/credential",
-    response=responses(InstallationOut, 404, 409, 502),
-    auth=scope("credentials"),
-    operation_id="import_credential",
-    summary="Import a credential from elsewhere",
-    description="The provider is asked whose it is. One that it does not confirm is not stored, and what was "
-    "there before stays.",
-)
+@operation(router.post, ONE + "/credential", "credentials", InstallationOut, 404, 409, 502)
 @idempotent(whole=False)
 def import_credential(request: HttpRequest, installation_id: UUID, body: ImportIn) -> HttpResponse:
+    """Import a credential from elsewhere.
+
+    The provider is asked whose it is. One that it does not confirm is not stored, and what was there
+    before stays.
+    """
     row = find(request, installation_id)
     token = Token(
         access_token=body.access_token,

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from ninja import Query, Router, Schema
@@ -11,7 +12,7 @@ from pydantic import Field
 
 from connectors import catalogue
 from console import throttle
-from console.bearer import scope
+from console.api_operations import operation
 from console.contract import (
     Body,
     EventOut,
@@ -23,7 +24,6 @@ from console.contract import (
     form_errors,
     page,
     refuse_changed,
-    responses,
 )
 from console.idempotency import idempotent
 from console.models import Account, Event
@@ -35,6 +35,7 @@ from installations.making import edit, make, switch
 from installations.models import HELD, Installation
 
 router = Router(tags=["Installations"])
+ONE = "/installations/{uuid:installation_id}"
 
 State = Literal[
     "not_set_up", "waiting_for_consent", "connected", "needs_attention", "disconnected", "disabled"
@@ -120,22 +121,17 @@ def out(row: Installation) -> InstallationOut:
     )
 
 
-def find(request: HttpRequest, installation_id: UUID) -> Installation:
+def find(request: HttpRequest, installation_id: UUID, *, hold: bool = False) -> Installation:
     """The caller's installation. Problems name its connector from here on."""
-    rows = Installation.objects.visible_to(request.principal).select_related("account", "partner")
+    rows = Installation.objects.visible_to(request.principal).held(hold).select_related("account", "partner")
     row = get_object_or_404(rows, pk=installation_id)
     request.names = {"connector": name_of(row), "partner": row.partner.name}
     return row
 
 
-@router.get(
-    "/installations",
-    response=responses(Page[InstallationOut]),
-    auth=scope("read"),
-    operation_id="list_installations",
-    summary="List installations, newest first",
-)
+@operation(router.get, "/installations", "read", Page[InstallationOut])
 def list_installations(request: HttpRequest, asked: Query[Asked]) -> HttpResponse:
+    """List installations, newest first."""
     rows = Installation.objects.visible_to(request.principal)
     if asked.account_id:
         rows = rows.filter(account_id=asked.account_id)
@@ -146,17 +142,14 @@ def list_installations(request: HttpRequest, asked: Query[Asked]) -> HttpRespons
     return answer(request, Page[InstallationOut](**page(rows.defer("values"), asked, out)))
 
 
-@router.post(
-    "/installations",
-    response=responses(InstallationOut, 409, status=201),
-    auth=scope("write"),
-    operation_id="create_installation",
-    summary="Install a connector in an account",
-    description="It is not set up yet: send its customer a setup link, or import a credential. A test key "
-    "makes a try-out, which no customer is told of.",
-)
+@operation(router.post, "/installations", "write", InstallationOut, 409, status=201)
 @idempotent
 def create_installation(request: HttpRequest, body: InstallationIn) -> HttpResponse:
+    """Install a connector in an account.
+
+    It is not set up yet: send its customer a setup link, or import a credential. A test key makes a
+    try-out, which no customer is told of.
+    """
     account = Account.objects.visible_to(request.principal).filter(pk=body.account_id).first()
     connector = catalogue.offered(request.principal, body.connector)
     errors = []
@@ -179,26 +172,17 @@ def create_installation(request: HttpRequest, body: InstallationIn) -> HttpRespo
     return answer(request, out(row), 201, Location=f"/api/v1/installations/{row.pk}")
 
 
-@router.get(
-    "/installations/{uuid:installation_id}",
-    response=responses(InstallationOut, 404),
-    auth=scope("read"),
-    operation_id="get_installation",
-    summary="Read one installation",
-)
+@operation(router.get, ONE, "read", InstallationOut, 404)
 def get_installation(request: HttpRequest, installation_id: UUID) -> HttpResponse:
+    """Read one installation."""
     return answer(request, out(find(request, installation_id)))
 
 
-@router.patch(
-    "/installations/{uuid:installation_id}",
-    response=responses(InstallationOut, 404, 412),
-    auth=scope("write"),
-    operation_id="update_installation",
-    summary="Change its name or description",
-)
+@operation(router.patch, ONE, "write", InstallationOut, 404, 412)
+@transaction.atomic
 def update_installation(request: HttpRequest, installation_id: UUID, body: InstallationPatch) -> HttpResponse:
-    row = find(request, installation_id)
+    """Change its name or description."""
+    row = find(request, installation_id, hold=True)
     refuse_changed(request, out(row))
     sent = {name: value for name, value in body.model_dump(exclude_unset=True).items() if value is not None}
     form = InstallationForm({"name": row.name, "description": row.description} | sent, instance=row)
@@ -208,27 +192,17 @@ def update_installation(request: HttpRequest, installation_id: UUID, body: Insta
     return answer(request, out(row))
 
 
-@router.delete(
-    "/installations/{uuid:installation_id}",
-    response=responses(None, 404, status=204),
-    auth=scope("write"),
-    operation_id="delete_installation",
-    summary="Delete it, and end its access at the provider",
-)
+@operation(router.delete, ONE, "write", None, 404, status=204)
 def delete_installation(request: HttpRequest, installation_id: UUID) -> HttpResponse:
+    """Delete it, and end its access at the provider."""
     ending.remove(find(request, installation_id), request.principal)
     return answer(request, None)
 
 
-@router.post(
-    "/installations/{uuid:installation_id}/test",
-    response=responses(Tested, 404, 409, 502),
-    auth=scope("read"),
-    operation_id="test_installation",
-    summary="Ask the provider whose credential it is",
-)
+@operation(router.post, ONE + "/test", "read", Tested, 404, 409, 502)
 @idempotent(whole=False)
 def test_installation(request: HttpRequest, installation_id: UUID) -> HttpResponse:
+    """Ask the provider whose credential it is."""
     row = find(request, installation_id)
     throttle.spend(f"verify:{row.pk}", per_minute=20)
     if row.definition is None:
@@ -240,27 +214,17 @@ def test_installation(request: HttpRequest, installation_id: UUID) -> HttpRespon
     return answer(request, Tested(external_account=account, signed_in_as=identity.user_name))
 
 
-@router.post(
-    "/installations/{uuid:installation_id}/disable",
-    response=responses(InstallationOut, 404),
-    auth=scope("write"),
-    operation_id="disable_installation",
-    summary="Switch it off; what is stored is kept",
-)
+@operation(router.post, ONE + "/disable", "write", InstallationOut, 404)
 @idempotent(whole=False)
 def disable_installation(request: HttpRequest, installation_id: UUID) -> HttpResponse:
+    """Switch it off; what is stored is kept."""
     return _switched(request, installation_id, off=True)
 
 
-@router.post(
-    "/installations/{uuid:installation_id}/enable",
-    response=responses(InstallationOut, 404, 409),
-    auth=scope("write"),
-    operation_id="enable_installation",
-    summary="Switch it on again",
-)
+@operation(router.post, ONE + "/enable", "write", InstallationOut, 404, 409)
 @idempotent(whole=False)
 def enable_installation(request: HttpRequest, installation_id: UUID) -> HttpResponse:
+    """Switch it on again."""
     return _switched(request, installation_id, off=False)
 
 
@@ -271,27 +235,19 @@ def _switched(request: HttpRequest, installation_id: UUID, *, off: bool) -> Http
     return answer(request, out(find(request, installation_id)))
 
 
-@router.post(
-    "/installations/{uuid:installation_id}/disconnect",
-    response=responses(InstallationOut, 404),
-    auth=scope("write"),
-    operation_id="disconnect_installation",
-    summary="Destroy its credential, and end its access at the provider",
-)
+@operation(router.post, ONE + "/disconnect", "write", InstallationOut, 404)
 @idempotent(whole=False)
 def disconnect_installation(request: HttpRequest, installation_id: UUID) -> HttpResponse:
+    """Destroy its credential, and end its access at the provider."""
     ending.disconnect(find(request, installation_id), request.principal)
     return answer(request, out(find(request, installation_id)))
 
 
-@router.get(
-    "/installations/{uuid:installation_id}/events",
-    response=responses(Page[EventOut], 404),
-    auth=scope("read"),
-    operation_id="list_installation_events",
-    summary="List what happened to it, newest first",
-)
-def list_events(request: HttpRequest, installation_id: UUID, asked: Query[Paging]) -> HttpResponse:
+@operation(router.get, ONE + "/events", "read", Page[EventOut], 404)
+def list_installation_events(
+    request: HttpRequest, installation_id: UUID, asked: Query[Paging]
+) -> HttpResponse:
+    """List what happened to it, newest first."""
     row = find(request, installation_id)
     # The record knows no accounts: whether this one is the caller's was asked above.
     whole = request.principal.of_all_accounts()

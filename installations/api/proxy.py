@@ -8,6 +8,7 @@ from ninja import Router
 from console.bearer import authenticate, scope
 from console.contract import responses
 from console.problems import ProblemError
+from installations.api.installations import ONE
 from installations.proxying import asked, calling, found
 from installations.proxying.answered import answered
 
@@ -55,7 +56,7 @@ _ABOUT = (
 for _method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
     router.api_operation(
         [_method],
-        "/installations/{uuid:installation_id}/proxy/{path:rest}",
+        ONE + "/proxy/{path:rest}",
         response=responses(None, 404, 409, 413, 502, 503, 504),
         auth=scope("proxy"),
         operation_id=f"proxy_{_method.lower()}",

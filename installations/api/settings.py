@@ -12,8 +12,8 @@ from connectors.api import PropertyOut, property_out
 from connectors.forms import SettingsForm
 from connectors.models import ConnectorSettings, completeness
 from connectors.registry import Connector
-from console.bearer import scope
-from console.contract import Body, answer, form_errors, refuse_changed, refuse_partial, responses
+from console.api_operations import operation
+from console.contract import Body, answer, form_errors, refuse_changed, refuse_partial
 from console.problems import ProblemError
 from installations import clients
 
@@ -88,26 +88,18 @@ def _out(connector: Connector, row: ConnectorSettings) -> SettingsOut:
     )
 
 
-@router.get(
-    "/connectors/{key}/settings",
-    response=responses(SettingsOut, 404),
-    auth=scope("read"),
-    operation_id="get_connector_settings",
-    summary="Read what is stored for a connector",
-)
-def get_settings(request: HttpRequest, key: str) -> HttpResponse:
+@operation(router.get, "/connectors/{key}/settings", "read", SettingsOut, 404)
+def get_connector_settings(request: HttpRequest, key: str) -> HttpResponse:
+    """Read what is stored for a connector."""
     return answer(request, _out(*_of(request, key)))
 
 
-@router.patch(
-    "/connectors/{key}/settings",
-    response=responses(SettingsOut, 404, 409, 412),
-    auth=scope("write"),
-    operation_id="update_connector_settings",
-    summary="Store values for a connector",
-    description="What is not named stays as it is. Values count for all installations of the connector.",
-)
-def update_settings(request: HttpRequest, key: str, body: SettingsIn) -> HttpResponse:
+@operation(router.patch, "/connectors/{key}/settings", "write", SettingsOut, 404, 409, 412)
+def update_connector_settings(request: HttpRequest, key: str, body: SettingsIn) -> HttpResponse:
+    """Store values for a connector.
+
+    What is not named stays as it is. Values count for all installations of the connector.
+    """
     refuse_partial(request)
     connector, row = _of(request, key)
     refuse_changed(request, _out(connector, row))

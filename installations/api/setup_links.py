@@ -9,13 +9,12 @@ from django.shortcuts import get_object_or_404
 from ninja import Query, Router, Schema
 from pydantic import Field, StrictBool
 
-from console.bearer import scope
-from console.contract import Body, Page, Paging, answer, form_errors, page, responses
+from console.api_operations import operation
+from console.contract import Body, Page, Paging, answer, form_errors, page
 from console.idempotency import idempotent
-from console.models import Event
 from console.problems import ProblemError
 from installations import links
-from installations.api.installations import find
+from installations.api.installations import ONE, find
 from installations.forms import SetupLinkForm
 from installations.making import ask_again
 from installations.models import Installation, SetupLink
@@ -65,7 +64,18 @@ def _out(row: SetupLink) -> dict:
     }
 
 
-def _issue(request: HttpRequest, row: Installation, body: LinkIn) -> HttpResponse:
+def _find(request: HttpRequest, installation_id: UUID) -> Installation:
+    """One that may be set up. Raises ProblemError."""
+    row = find(request, installation_id)
+    if row.disabled_at:
+        raise ProblemError("installation_disabled")
+    if row.definition is None:
+        raise ProblemError("connector_gone")
+    return row
+
+
+def _checked(row: Installation, body: LinkIn) -> dict:
+    """What a link is issued with. Raises ProblemError, with nothing changed."""
     form = SetupLinkForm({"email": body.email, "return_url": body.return_url}, partner=row.partner)
     if not form.is_valid():
         raise ProblemError("invalid_request", errors=form_errors(form))
@@ -77,67 +87,48 @@ def _issue(request: HttpRequest, row: Installation, body: LinkIn) -> HttpRespons
         }
         errors = [{"pointer": f"#/{name}", "detail": why[name]} for name in missing]
         raise ProblemError("invalid_request", errors=errors)
-    link, url = links.send(row, request.principal, **form.cleaned_data)
+    return form.cleaned_data
+
+
+def _issue(request: HttpRequest, row: Installation, fields: dict) -> HttpResponse:
+    link, url = links.send(row, request.principal, **fields)
     return answer(request, NewLink(**_out(link), url=url, mailed=link.mailed), 201)
 
 
-@router.get(
-    "/installations/{uuid:installation_id}/setup-links",
-    response=responses(Page[LinkOut], 404),
-    auth=scope("read"),
-    operation_id="list_setup_links",
-    summary="List its setup links, newest first",
-)
-def list_links(request: HttpRequest, installation_id: UUID, asked: Query[Paging]) -> HttpResponse:
+@operation(router.get, ONE + "/setup-links", "read", Page[LinkOut], 404)
+def list_setup_links(request: HttpRequest, installation_id: UUID, asked: Query[Paging]) -> HttpResponse:
+    """List its setup links, newest first."""
     rows = SetupLink.objects.visible_to(request.principal).filter(installation=find(request, installation_id))
     return answer(request, Page[LinkOut](**page(rows, asked, lambda row: LinkOut(**_out(row)))))
 
 
-@router.post(
-    "/installations/{uuid:installation_id}/setup-links",
-    response=responses(NewLink, 404, 409, status=201),
-    auth=scope("write"),
-    operation_id="create_setup_link",
-    summary="Make a setup link",
-)
+@operation(router.post, ONE + "/setup-links", "write", NewLink, 404, 409, status=201)
 @idempotent(whole=False)
-def create_link(request: HttpRequest, installation_id: UUID, body: LinkIn) -> HttpResponse:
-    row = find(request, installation_id)
-    if row.disabled_at:
-        raise ProblemError("installation_disabled")
-    return _issue(request, row, body)
+def create_setup_link(request: HttpRequest, installation_id: UUID, body: LinkIn) -> HttpResponse:
+    """Make a setup link."""
+    row = _find(request, installation_id)
+    return _issue(request, row, _checked(row, body))
 
 
-@router.post(
-    "/installations/{uuid:installation_id}/reauthorise",
-    response=responses(NewLink, 404, 409, status=201),
-    auth=scope("write"),
-    operation_id="reauthorise_installation",
-    summary="Ask its customer to authorise again",
-    description="Makes a setup link. What is in use works on until the new credential is verified.",
-)
+@operation(router.post, ONE + "/reauthorise", "write", NewLink, 404, 409, status=201)
 @idempotent(whole=False)
-def reauthorise(request: HttpRequest, installation_id: UUID, body: ReauthoriseIn) -> HttpResponse:
-    row = find(request, installation_id)
-    if row.disabled_at:
-        raise ProblemError("installation_disabled")
-    if row.current is None:
-        raise ProblemError("connector_gone")
+def reauthorise_installation(
+    request: HttpRequest, installation_id: UUID, body: ReauthoriseIn
+) -> HttpResponse:
+    """Ask its customer to authorise again.
+
+    Makes a setup link. What is in use works on until the new credential is verified.
+    """
+    row = _find(request, installation_id)
+    fields = _checked(row, body)
     ask_again(row, request.principal, switch_account=body.switch_account)
-    return _issue(request, row, body)
+    return _issue(request, row, fields)
 
 
-@router.delete(
-    "/installations/{uuid:installation_id}/setup-links/{uuid:link_id}",
-    response=responses(None, 404, status=204),
-    auth=scope("write"),
-    operation_id="revoke_setup_link",
-    summary="Withdraw a setup link",
-)
-def revoke_link(request: HttpRequest, installation_id: UUID, link_id: UUID) -> HttpResponse:
+@operation(router.delete, ONE + "/setup-links/{uuid:link_id}", "write", None, 404, status=204)
+def revoke_setup_link(request: HttpRequest, installation_id: UUID, link_id: UUID) -> HttpResponse:
+    """Withdraw a setup link."""
     row = find(request, installation_id)
     links_of_it = SetupLink.objects.visible_to(request.principal).filter(installation=row)
-    link = get_object_or_404(links_of_it, pk=link_id)
-    link.revoke()
-    Event.objects.record("setup_link.revoked", request.principal, "A setup link was withdrawn", subject=row)
+    links.withdraw(get_object_or_404(links_of_it, pk=link_id), request.principal)
     return answer(request, None)

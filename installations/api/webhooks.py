@@ -5,19 +5,21 @@ from typing import Literal
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from ninja import Query, Router, Schema
 from pydantic import Field, StrictBool
 
-from console.bearer import scope
-from console.contract import Body, Line, Moment, Page, Paging, answer, page, refuse_partial, responses
+from console.api_operations import operation
+from console.contract import Body, Line, Moment, Page, Paging, answer, page, refuse_changed, refuse_partial
 from console.idempotency import idempotent
 from console.problems import ProblemError
 from installations.models import WebhookDelivery, WebhookEndpoint
 from installations.webhooks import endpoints
 
 router = Router(tags=["Webhooks"])
+ONE = "/webhook-endpoints/{uuid:endpoint_id}"
 
 
 class EndpointOut(Schema):
@@ -126,8 +128,9 @@ def _facts(row: WebhookEndpoint) -> dict:
     }
 
 
-def _find(request: HttpRequest, endpoint_id: UUID) -> WebhookEndpoint:
-    return get_object_or_404(WebhookEndpoint.objects.visible_to(request.principal), pk=endpoint_id)
+def _find(request: HttpRequest, endpoint_id: UUID, *, hold: bool = False) -> WebhookEndpoint:
+    rows = WebhookEndpoint.objects.visible_to(request.principal).held(hold)
+    return get_object_or_404(rows, pk=endpoint_id)
 
 
 def _wrong(error: ValidationError) -> ProblemError:
@@ -142,28 +145,18 @@ def _wrong(error: ValidationError) -> ProblemError:
     return ProblemError("invalid_request", errors=errors)
 
 
-@router.get(
-    "/webhook-endpoints",
-    response=responses(Page[EndpointOut]),
-    auth=scope("read"),
-    operation_id="list_webhook_endpoints",
-    summary="List your endpoints, newest first",
-)
-def list_endpoints(request: HttpRequest, asked: Query[Paging]) -> HttpResponse:
+@operation(router.get, "/webhook-endpoints", "read", Page[EndpointOut])
+def list_webhook_endpoints(request: HttpRequest, asked: Query[Paging]) -> HttpResponse:
+    """List your endpoints, newest first."""
     refuse_partial(request)
     rows = WebhookEndpoint.objects.visible_to(request.principal)
     return answer(request, Page[EndpointOut](**page(rows, asked, EndpointOut.of)))
 
 
-@router.post(
-    "/webhook-endpoints",
-    response=responses(NewEndpoint, status=201),
-    auth=scope("write"),
-    operation_id="create_webhook_endpoint",
-    summary="Add an endpoint",
-)
+@operation(router.post, "/webhook-endpoints", "write", NewEndpoint, status=201)
 @idempotent
-def create_endpoint(request: HttpRequest, body: EndpointIn) -> HttpResponse:
+def create_webhook_endpoint(request: HttpRequest, body: EndpointIn) -> HttpResponse:
+    """Add an endpoint."""
     refuse_partial(request)
     try:
         row, secret = endpoints.create(request.principal, **body.model_dump())
@@ -173,26 +166,18 @@ def create_endpoint(request: HttpRequest, body: EndpointIn) -> HttpResponse:
     return answer(request, new, 201, Location=f"/api/v1/webhook-endpoints/{row.pk}")
 
 
-@router.get(
-    "/webhook-endpoints/{uuid:endpoint_id}",
-    response=responses(EndpointOut, 404),
-    auth=scope("read"),
-    operation_id="get_webhook_endpoint",
-    summary="Read one endpoint",
-)
-def get_endpoint(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
+@operation(router.get, ONE, "read", EndpointOut, 404)
+def get_webhook_endpoint(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
+    """Read one endpoint."""
     return answer(request, EndpointOut.of(_find(request, endpoint_id)))
 
 
-@router.patch(
-    "/webhook-endpoints/{uuid:endpoint_id}",
-    response=responses(EndpointOut, 404),
-    auth=scope("write"),
-    operation_id="update_webhook_endpoint",
-    summary="Change an endpoint, or switch it off or on",
-)
-def update_endpoint(request: HttpRequest, endpoint_id: UUID, body: EndpointPatch) -> HttpResponse:
-    row = _find(request, endpoint_id)
+@operation(router.patch, ONE, "write", EndpointOut, 404, 412)
+@transaction.atomic
+def update_webhook_endpoint(request: HttpRequest, endpoint_id: UUID, body: EndpointPatch) -> HttpResponse:
+    """Change an endpoint, or switch it off or on."""
+    row = _find(request, endpoint_id, hold=True)
+    refuse_changed(request, EndpointOut.of(row))
     sent = {name: value for name, value in body.model_dump(exclude_unset=True).items() if value is not None}
     on = sent.pop("is_active", None)
     try:
@@ -205,87 +190,57 @@ def update_endpoint(request: HttpRequest, endpoint_id: UUID, body: EndpointPatch
     return answer(request, EndpointOut.of(_find(request, endpoint_id)))
 
 
-@router.delete(
-    "/webhook-endpoints/{uuid:endpoint_id}",
-    response=responses(None, 404, status=204),
-    auth=scope("write"),
-    operation_id="delete_webhook_endpoint",
-    summary="Delete an endpoint with its log",
-)
-def delete_endpoint(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
+@operation(router.delete, ONE, "write", None, 404, status=204)
+def delete_webhook_endpoint(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
+    """Delete an endpoint with its log."""
     endpoints.remove(request.principal, _find(request, endpoint_id))
     return answer(request, None)
 
 
-@router.post(
-    "/webhook-endpoints/{uuid:endpoint_id}/rotate-secret",
-    response=responses(Secret, 404),
-    auth=scope("write"),
-    operation_id="rotate_webhook_secret",
-    summary="Give it a new secret",
-)
+@operation(router.post, ONE + "/rotate-secret", "write", Secret, 404)
 @idempotent
-def rotate_secret(request: HttpRequest, endpoint_id: UUID, body: RotateIn) -> HttpResponse:
+def rotate_webhook_secret(request: HttpRequest, endpoint_id: UUID, body: RotateIn) -> HttpResponse:
+    """Give it a new secret."""
     row = _find(request, endpoint_id)
     overlap = timedelta(hours=body.overlap_hours)
-    response = answer(
-        request, Secret(secret=endpoints.rotate_secret(request.principal, row, overlap=overlap))
-    )
-    response["Cache-Control"] = "no-store"
-    return response
+    secret = endpoints.rotate_secret(request.principal, row, overlap=overlap)
+    return answer(request, Secret(secret=secret))
 
 
-@router.post(
-    "/webhook-endpoints/{uuid:endpoint_id}/test",
-    response=responses(DeliveryOut, 404, 409),
-    auth=scope("write"),
-    operation_id="test_webhook_endpoint",
-    summary="Send it a message that says nothing",
-)
+@operation(router.post, ONE + "/test", "write", DeliveryOut, 404, 409)
 @idempotent
-def test_endpoint(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
+def test_webhook_endpoint(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
+    """Send it a message that says nothing."""
     row = endpoints.test(request.principal, _find(request, endpoint_id))
     return answer(request, DeliveryOut.of(row))
 
 
-@router.post(
-    "/webhook-endpoints/{uuid:endpoint_id}/replay",
-    response=responses(Replayed, 404, 409),
-    auth=scope("write"),
-    operation_id="replay_webhooks",
-    summary="Send again what failed in a time",
-)
+@operation(router.post, ONE + "/replay", "write", Replayed, 404, 409)
 @idempotent
-def replay(request: HttpRequest, endpoint_id: UUID, body: ReplayIn) -> HttpResponse:
+def replay_webhooks(request: HttpRequest, endpoint_id: UUID, body: ReplayIn) -> HttpResponse:
+    """Send again what failed in a time."""
     row = _find(request, endpoint_id)
     many = endpoints.replay(request.principal, row, body.since, body.until)
     return answer(request, Replayed(messages=many))
 
 
-@router.get(
-    "/webhook-endpoints/{uuid:endpoint_id}/deliveries",
-    response=responses(Page[DeliveryOut], 404),
-    auth=scope("read"),
-    operation_id="list_webhook_deliveries",
-    summary="List what was sent there, newest first",
-)
-def list_deliveries(request: HttpRequest, endpoint_id: UUID, asked: Query[AskedDeliveries]) -> HttpResponse:
+@operation(router.get, ONE + "/deliveries", "read", Page[DeliveryOut], 404)
+def list_webhook_deliveries(
+    request: HttpRequest, endpoint_id: UUID, asked: Query[AskedDeliveries]
+) -> HttpResponse:
+    """List what was sent there, newest first."""
     endpoint = _find(request, endpoint_id)
     rows = WebhookDelivery.objects.visible_to(request.principal).filter(endpoint=endpoint)
+    rows = rows.select_related("message").defer("message__payload")
     if asked.state:
         rows = rows.filter(state=asked.state)
-    return answer(request, Page[DeliveryOut](**page(rows.select_related("message"), asked, DeliveryOut.of)))
+    return answer(request, Page[DeliveryOut](**page(rows, asked, DeliveryOut.of)))
 
 
-@router.post(
-    "/webhook-endpoints/{uuid:endpoint_id}/deliveries/{uuid:delivery_id}/send-again",
-    response=responses(DeliveryOut, 404, 409),
-    auth=scope("write"),
-    operation_id="send_webhook_again",
-    summary="Send one message again, with the same id",
-)
+@operation(router.post, ONE + "/deliveries/{uuid:delivery_id}/send-again", "write", DeliveryOut, 404, 409)
 @idempotent
-def send_again(request: HttpRequest, endpoint_id: UUID, delivery_id: UUID) -> HttpResponse:
+def send_webhook_again(request: HttpRequest, endpoint_id: UUID, delivery_id: UUID) -> HttpResponse:
+    """Send one message again, with the same id."""
     rows = WebhookDelivery.objects.visible_to(request.principal).filter(endpoint=_find(request, endpoint_id))
     row = get_object_or_404(rows, pk=delivery_id)
     endpoints.send_again(request.principal, row)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from console import clock
-from console.tidying import daily
+from console.tidying import daily, throw_away
 from installations.models import Installation, ReceivedWebhook
 from installations.webhooks import outbox
 
@@ -77,7 +77,4 @@ def _refuse(name: str):
 
 @daily
 def forget_old_webhooks() -> None:
-    old = ReceivedWebhook.objects.filter(received_at__lt=clock.now() - KEEP)
-    # Not all at once: others want to write meanwhile.
-    while keys := list(old.values_list("pk", flat=True)[:1_000]):
-        ReceivedWebhook.objects.filter(pk__in=keys).delete()
+    throw_away(ReceivedWebhook.objects.filter(received_at__lt=clock.now() - KEEP))

@@ -282,12 +282,13 @@ class Installation(PartnerOwned, StoredValues):
         Installation.objects.filter(pk=self.pk, status=Status.WAITING).update(status=Status.NOT_SET_UP)
 
     def worked(self, version: "CredentialVersion") -> bool:
-        """Note that this version of the credential works. False where another one took its place."""
+        """Note that this version of the credential works. True where it needed attention until now."""
         if not self._seen(version, last_worked_at=timezone.now()):
             return False
         # One that works for now and cannot be renewed still needs a person.
         dying = models.Q(problem__in=["grant_ended", "renewal_lost", "renewal_unknown"])
-        return self._seen(version, ~dying, status=Status.CONNECTED, problem="")
+        ailing = models.Q(status=Status.ATTENTION)
+        return self._seen(version, ~dying, ailing, status=Status.CONNECTED, problem="")
 
     def need_attention(self, problem: str, version: "CredentialVersion") -> bool:
         """Note what is wrong with this version. False where another one took its place: it is not blamed."""
@@ -297,8 +298,11 @@ class Installation(PartnerOwned, StoredValues):
         rows = Installation.objects.filter(*only, pk=self.pk, status__in=HELD, credential__current=version)
         return bool(rows.update(**found))
 
-    def disconnect(self) -> None:
-        """Destroy the credential and what was asked at the installation; the row and its record stay."""
+    def disconnect(self) -> bool:
+        """Destroy the credential and what was asked at the installation; the row and its record stay.
+
+        False where it was disconnected before.
+        """
         with transaction.atomic():
             # Locked first, as a setup that finishes at this moment does.
             row = Installation.objects.select_for_update().get(pk=self.pk)
@@ -310,16 +314,20 @@ class Installation(PartnerOwned, StoredValues):
                 secret=None, ended_at=timezone.now()
             )
             self.setuplink_set.filter(revoked_at=None, completed_at=None).update(revoked_at=timezone.now())
+            was_another = row.status != Status.DISCONNECTED
             row.values, row.stored = None, {}
             row.status, row.problem, row.client_digest = Status.DISCONNECTED, "", ""
             row.save(update_fields=["values", "stored", "status", "problem", "client_digest"])
+            return was_another
 
-    def remove(self) -> None:
-        """Delete the installation with all that it holds."""
+    def remove(self) -> bool:
+        """Delete the installation with all that it holds; False where somebody else has."""
         with transaction.atomic():
             # Locked first, as a setup that finishes at this moment does.
-            for row in Installation.objects.select_for_update().filter(pk=self.pk):
+            row = Installation.objects.select_for_update().filter(pk=self.pk).first()
+            if row:
                 row.delete()
+            return row is not None
 
     def set_disabled(self, disabled: bool, *, by_support: bool = True) -> bool:
         """Switch it off or on; False where nothing changed. What support switched off support switches on."""

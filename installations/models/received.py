@@ -63,13 +63,12 @@ class HookAddress(PartnerOwned):
     def issue(cls, installation: Installation, *, by: str, secret: str | None) -> str:
         """The installation's only address, which is known only now; the one before ends."""
         token = secrets.token_urlsafe(32)
-        row = cls.objects.filter(installation=installation).first() or cls(installation=installation)
-        row.partner_id = installation.partner_id
-        row.token_digest = crypto.digest(token)
-        row.secret, row.created_by, row.created_at = secret, by, timezone.now()
-        row.ended_at = row.refused_at = None
-        row.refused, row.refused_code = 0, ""
-        row.save()
+        now = {"token_digest": crypto.digest(token), "secret": secret, "created_by": by}
+        now |= {"created_at": timezone.now(), "ended_at": None}
+        now |= {"refused": 0, "refused_at": None, "refused_code": ""}
+        cls.objects.update_or_create(
+            installation=installation, defaults={"partner_id": installation.partner_id, **now}
+        )
         return settings.BASE_URL + reverse("hook", args=[token])
 
     @property

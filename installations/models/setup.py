@@ -131,7 +131,10 @@ class SetupLink(PartnerOwned):
         """False where it was begun before."""
         return bool(SetupLink.objects.filter(pk=self.pk, started_at=None).update(started_at=timezone.now()))
 
-    def revoke(self) -> None:
+    def revoke(self) -> bool:
+        """False where it was used or revoked before."""
         rows = SetupLink.objects.filter(pk=self.pk, revoked_at=None, completed_at=None)
-        rows.update(revoked_at=timezone.now())
-        Installation(pk=self.installation_id).stop_waiting()
+        revoked = bool(rows.update(revoked_at=timezone.now()))
+        if revoked:
+            Installation(pk=self.installation_id).stop_waiting()
+        return revoked

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from console import clock
 from console.jobs import Claim, handler
-from console.tidying import daily
+from console.tidying import daily, throw_away
 from installations.models import SetupLink, WebhookMessage
 from installations.webhooks.outbox import announce
 
@@ -30,7 +30,4 @@ def expire_link(claim: Claim) -> None:
 @daily
 def forget_old_messages() -> None:
     """With their deliveries, delivered or not."""
-    old = WebhookMessage.objects.filter(occurred_at__lt=clock.now() - KEPT_FOR).order_by("occurred_at")
-    # Not all at once: others want to write meanwhile.
-    while keys := list(old.values_list("pk", flat=True)[:1_000]):
-        WebhookMessage.objects.filter(pk__in=keys).delete()
+    throw_away(WebhookMessage.objects.filter(occurred_at__lt=clock.now() - KEPT_FOR).order_by("occurred_at"))
