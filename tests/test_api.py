@@ -367,6 +367,10 @@ def test_lists_are_narrowed(api, account, installation):
     assert len(api("GET", "/accounts?external_id=cust-1").json()["data"]) == 1
     assert len(api("GET", "/accounts?q=harbor").json()["data"]) == 1
     refused(api("GET", "/installations?state=fine"), "invalid_request", 422)
+    # A filter that is mistyped is not "all".
+    found = refused(api("GET", "/installations?stat=connected"), "invalid_request", 422)
+    assert found["errors"][0]["pointer"] == "stat"
+    assert "state" in found["errors"][0]["detail"]
 
 
 def test_what_has_not_changed_is_not_sent_again(api, account):
