@@ -161,6 +161,9 @@ def network_of(address: str) -> str:
         ip = ipaddress.ip_address(address)
     except ValueError:
         return address
+    if mapped := getattr(ip, "ipv4_mapped", None):
+        # All of them lie in one /64.
+        return str(mapped)
     return str(ipaddress.ip_network((ip, 64), strict=False)) if ip.version == 6 else address
 
 

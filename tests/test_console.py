@@ -11,6 +11,7 @@ from django.urls import path
 
 from connectors import registry
 from console import throttle, urls
+from console.middleware import network_of
 from console.models import Account, Event, Partner, User
 from installations.models import Installation
 from tests.conftest import PASSWORD, person, sign_in
@@ -103,6 +104,12 @@ def test_a_user_who_is_switched_off_cannot_sign_in(owner):
 def test_staff_without_a_partner_land_at_their_own_desk(staff):
     answer = try_to_sign_in(browser(), "staff@console.example")
     assert answer.headers["Location"] == "/staff/"
+
+
+def test_ipv4_written_as_ipv6_is_no_network_that_all_share():
+    assert network_of("::ffff:192.0.2.1") == network_of("192.0.2.1") == "192.0.2.1"
+    assert network_of("::ffff:192.0.2.2") == "192.0.2.2"
+    assert network_of("2001:db8:1:2::1") == network_of("2001:db8:1:2:ffff::1")
 
 
 def test_ten_tries_a_minute_for_one_address_of_mail_from_one_place_whatever_the_browser(owner, clock):

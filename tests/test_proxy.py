@@ -380,6 +380,8 @@ def test_no_parameter_takes_the_place_of_the_credential(query, provider, account
         "..%5cx",
         "%252e%252e/x",
         "..;/x",
+        "..%3Fa/x",
+        "..%23/x",
         "/evil.example/x",
         "%2Fevil.example",
         "a b",

@@ -205,7 +205,7 @@ def _leads_away(path: str) -> bool:
         if path.startswith(("/", "\\")) or any(char < " " for char in path):
             return True
         segments = re.split(r"[/\\]", path)
-        if any(segment.partition(";")[0].strip() in (".", "..") for segment in segments):
+        if any(re.split("[;?#]", segment)[0].strip() in (".", "..") for segment in segments):
             return True
         before, path = path, unquote(path, errors="replace")
     return False
