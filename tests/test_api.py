@@ -68,6 +68,14 @@ def test_without_a_key_there_is_no_answer(api):
     assert response["WWW-Authenticate"] == 'Bearer realm="Partner Console", error="invalid_token"'
 
 
+def test_head_is_answered_as_get_is_without_a_body(api, account):
+    path = f"/accounts/{account.pk}"
+    whole, head = api("GET", path), api("HEAD", path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert (head["ETag"], head["Content-Type"]) == (whole["ETag"], "application/json")
+    assert api("HEAD", path, If_None_Match=whole["ETag"]).status_code == 304
+
+
 def test_a_session_of_the_console_is_no_key(owner):
     refused(owner.client.get("/api/v1/accounts"), "key_missing", 401)
 
@@ -231,7 +239,7 @@ def test_what_is_not_there_and_what_is_not_taken_are_problems_too(api):
     refused(api("GET", "/installations/x"), "not_found", 404)
     response = api("PUT", "/accounts")
     refused(response, "method_not_allowed", 405)
-    assert set(response["Allow"].split(", ")) == {"GET", "POST"}
+    assert set(response["Allow"].split(", ")) == {"GET", "HEAD", "POST"}
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[" * 2000, b"\xff\xfe", b'"text"', b"null", b"[1]"])
