@@ -34,7 +34,8 @@ def names(partner_id: UUID, slugs: list[str]) -> dict[str, str]:
 
 
 def is_custom(slug: str) -> bool:
-    return slug.startswith(registry.CUSTOM)
+    # PostgreSQL takes no NUL, and nobody has such a connector.
+    return slug.startswith(registry.CUSTOM) and "\0" not in slug
 
 
 def draft(partner_id: UUID, slug: str) -> Connector | None:

@@ -2,6 +2,7 @@
 
 import logging
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import resolve
 from django.utils.cache import patch_cache_control
@@ -66,7 +67,7 @@ def answer_to(request: HttpRequest, error: Exception) -> HttpResponse:
     if isinstance(error, CannotOpen):
         log.error("%s ref=%s", error, request.reference)
         error = ProblemError("stored_value_unreadable")
-    elif isinstance(error, Http404):
+    elif isinstance(error, (Http404, ObjectDoesNotExist)):  # the second was deleted while it was asked for
         error = ProblemError("not_found")
     elif not isinstance(error, ProblemError):
         # Neither its words nor its frames: both may hold what was sent.

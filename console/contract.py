@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
@@ -14,7 +14,7 @@ from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from ninja import Schema
 from ninja.schema import DjangoGetter
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, model_validator
 
 from console.models import Event
 from console.problems import ProblemError
@@ -24,9 +24,17 @@ T = TypeVar("T")
 
 
 def _has_nul(data: Any) -> bool:
-    if isinstance(data, dict):
-        return any(map(_has_nul, (*data.keys(), *data.values())))
-    return any(map(_has_nul, data)) if isinstance(data, list) else isinstance(data, str) and "\0" in data
+    # Not by calling itself: whoever sends a body says how deep it goes.
+    rest = [data]
+    while rest:
+        part = rest.pop()
+        if isinstance(part, dict):
+            rest += (*part.keys(), *part.values())
+        elif isinstance(part, list):
+            rest += part
+        elif isinstance(part, str) and "\0" in part:
+            return True
+    return False
 
 
 class Body(Schema):
@@ -49,6 +57,15 @@ def _sayable(text: str) -> str:
         raise ValueError("no control characters")
     return text
 
+
+def _in_utc(at: datetime) -> datetime:
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("no time of the years 1 to 9999 in UTC") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 # One line that somebody looks for, or that is stored. PostgreSQL takes no NUL in any text.
 Words = Annotated[str, Field(max_length=100), AfterValidator(_sayable)]
@@ -146,6 +163,14 @@ def refuse_changed(request: HttpRequest, today: Schema) -> None:
         raise ProblemError("precondition_failed")
 
 
+def refuse_partial(request: HttpRequest, words: str = "") -> None:
+    """Raise ProblemError where the key reaches a part of the company alone, for what is of all of it."""
+    if request.principal.account_id:
+        raise ProblemError("account_key", words=words)
+    if request.principal.is_test:
+        raise ProblemError("test_key", words=words)
+
+
 def form_errors(form: Form, within: dict[str, str] | None = None) -> list[dict[str, str]]:
     """What a page's form says, for a program. `within`: the member of the body that holds a field."""
 
@@ -185,6 +210,6 @@ def _opened(cursor: str) -> tuple[datetime, UUID]:
         moment = datetime.fromisoformat(at)
         if moment.tzinfo is None:
             raise ValueError("no zone")
-        return moment, UUID(key)
+        return _in_utc(moment), UUID(key)
     except (ValueError, TypeError, AttributeError, binascii.Error, RecursionError):
         raise ProblemError("invalid_cursor") from None

@@ -31,6 +31,7 @@ HEADERS_SECONDS, IDLE_SECONDS, BODY_SECONDS = 60.0, 60.0, 3600.0
 PIECE = 64 * 1024
 # A connection waits so long for another request; of all providers together so many wait.
 KEPT_SECONDS, KEPT = 15.0, 64
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]+[ \t]*")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -304,11 +305,12 @@ def _check_framing(response: http.client.HTTPResponse) -> None:
 
 
 def _tidy(headers) -> list[tuple[str, str]]:
-    """Without what is no header; a value that was folded is one line (RFC 9112, section 5.2)."""
+    """Without what is no header; a value that was folded, or holds control characters, is one line.
+
+    RFC 9112, section 5.2, and RFC 9110, section 5.5.
+    """
     return [
-        (name, " ".join(value.split("\r\n")) if "\n" in value else value)
-        for name, value in headers.items()
-        if _TOKEN.fullmatch(name)
+        (name, _CONTROL.sub(" ", value).strip()) for name, value in headers.items() if _TOKEN.fullmatch(name)
     ]
 
 

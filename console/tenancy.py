@@ -54,7 +54,7 @@ class TenantQuerySet(models.QuerySet):
 
     def reached_by(self, principal: Principal) -> "TenantQuerySet":
         """Of a partner's rows those that an API key may reach."""
-        rows = self
+        rows = self.none() if principal.is_test and self.model.is_live else self
         if path := self.model.tryout_path:
             rows = rows.filter(**{path: principal.is_test})
         if principal.account_id is None:
@@ -76,6 +76,8 @@ class PartnerOwned(models.Model):
     account_path: str | None = None
     # How it leads to whether it is about a try-out, where it is about an installation.
     tryout_path: str | None = None
+    # Whether it is about what customers have installed alone, so that no test key sees it.
+    is_live = False
 
     partner = models.ForeignKey("console.Partner", models.CASCADE)
 

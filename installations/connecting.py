@@ -26,8 +26,8 @@ class ChoiceNeeded(Exception):
     """The provider offers several things, and only the customer knows which is meant."""
 
 
-def begin(installation: Installation, principal: Principal) -> Setup:
-    """The installation's open setup, a new one where there is none.
+def begin(installation: Installation, principal: Principal, said: str = "A setup was opened") -> Setup:
+    """The installation's open setup, a new one where there is none. `said` is put on the record then.
 
     A new one starts from what is known: the auth method and the values of the last time.
     """
@@ -44,7 +44,7 @@ def begin(installation: Installation, principal: Principal) -> Setup:
             setup.release_id = releases.keep(today)
         setup.values, setup.stored = row.values, row.stored
         setup.save()
-        Event.objects.record("setup.opened", principal, "A setup was opened", subject=row)
+        Event.objects.record("setup.opened", principal, said, subject=row)
         return setup
 
 

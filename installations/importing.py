@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping
 
+from django.db import transaction
 from django.utils import timezone
 
 from connectors.forms import PropertiesForm
 from connectors.models import ConnectorSettings
 from console.contract import form_errors
+from console.models import Event
 from console.problems import ProblemError
 from console.tenancy import Principal
 from installations import connecting
 from installations.auth import STATIC, Token
 from installations.connecting import ChoiceNeeded
-from installations.models import Installation
+from installations.models import Installation, Setup
 from installations.verification import AddressUnknown
 
 # What a provider says of a credential, and not of itself.
@@ -51,7 +53,7 @@ def take(
     if not form.is_valid():
         errors = form_errors(form, within={prop.name: "values" for prop in asked})
         raise ProblemError("invalid_request", errors=errors)
-    setup = connecting.begin(row, principal)
+    setup = connecting.begin(row, principal, "A credential was sent to be imported")
     connecting.choose_method(setup, method.key)
     try:
         if is_static:
@@ -60,14 +62,25 @@ def take(
             setup.set_values(form.changes(), principal.actor)
             connecting.connect(manifest, partner, setup, token, principal, None)
     except (AddressUnknown, ChoiceNeeded) as error:
-        setup.delete()
-        raise ProblemError("import_incomplete", words=str(error)) from error
+        raise _given_up(setup, principal, ProblemError("import_incomplete", words=str(error))) from error
     except ProblemError as error:
-        # Nobody goes on with it: whoever imports sends it again.
+        refused = ProblemError("import_refused", words=error.words) if error.code in _REFUSALS else error
+        raise _given_up(setup, principal, refused) from error
+
+
+def _given_up(setup: Setup, principal: Principal, error: ProblemError) -> ProblemError:
+    """Nobody goes on with the setup: whoever imports sends it again."""
+    with transaction.atomic():
         setup.delete()
-        if error.code in _REFUSALS:
-            raise ProblemError("import_refused", words=error.words) from error
-        raise
+        Event.objects.record(
+            "credential.not_imported",
+            principal,
+            "The credential was not imported",
+            subject=setup.installation_id,
+            code=error.code,
+            words=error.words,
+        )
+    return error
 
 
 def _wrong(pointer: str, detail: str) -> ProblemError:

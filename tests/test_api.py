@@ -1,9 +1,11 @@
 """The API as a partner's software meets it: keys, problems, pages of lists, calls that are repeated."""
 
+import base64
+import json
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.core import mail
@@ -13,6 +15,7 @@ from django.utils import timezone
 
 from connectors.models import ConnectorSettings
 from console import bearer
+from console.api_requests import answer_to
 from console.models import Account, ApiCall, ApiKey, Event, Job, Membership
 from console.models.api_key import prefix_of
 from installations.models import Credential, Installation, Setup, SetupLink, Status
@@ -242,7 +245,11 @@ def test_what_is_not_there_and_what_is_not_taken_are_problems_too(api):
     assert set(response["Allow"].split(", ")) == {"GET", "HEAD", "POST"}
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[" * 2000, b"\xff\xfe", b'"text"', b"null", b"[1]"])
+# Deep enough for what calls itself, and not for the JSON reader.
+DEEP = b'{"name": ' + b"[" * 900 + b"]" * 900 + b"}"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[" * 2000, DEEP, b"\xff\xfe", b'"text"', b"null", b"[1]"])
 def test_a_body_that_is_none_is_a_problem(api, content):
     client = Client(HTTP_HOST="console.test", raise_request_exception=False)
     response = client.generic(
@@ -281,6 +288,13 @@ def test_a_wrong_member_is_named(api, account, body, pointer):
     assert Account.objects.count() == 1
 
 
+def test_what_somebody_deletes_at_this_moment_is_not_found(rf):
+    request = rf.post("/api/v1/accounts")
+    request.reference = "ABCDEFGH"
+    response = answer_to(request, Account.DoesNotExist())
+    assert (response.status_code, json.loads(response.content)["code"]) == (404, "not_found")
+
+
 def test_what_breaks_says_nothing_of_itself(api, monkeypatch, caplog):
     def breaks(*args, **kwargs):
         raise RuntimeError("secret in the words")
@@ -312,7 +326,27 @@ def test_pages_of_a_list_hold_everything_once_while_others_are_added(api, northw
     assert set(seen) == made
 
 
-@pytest.mark.parametrize("cursor", ["x", "e30", "WzEsMl0", "%00", "bnVsbA", "WyIyMDI2LTAxLTAxIiwgIngiXQ"])
+def cursor_at(moment: str) -> str:
+    return base64.urlsafe_b64encode(json.dumps([moment, str(UUID(int=1))]).encode()).decode().rstrip("=")
+
+
+# Their time in UTC lies outside the years that there are.
+BEFORE_ALL, AFTER_ALL = "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "x",
+        "e30",
+        "WzEsMl0",
+        "%00",
+        "bnVsbA",
+        "WyIyMDI2LTAxLTAxIiwgIngiXQ",
+        cursor_at(BEFORE_ALL),
+        cursor_at(AFTER_ALL),
+    ],
+)
 def test_a_cursor_that_is_none_is_a_problem(api, cursor):
     refused(api("GET", f"/accounts?cursor={cursor}"), "invalid_cursor", 400)
     refused(api("GET", f"/connectors?cursor={cursor}"), "invalid_cursor", 400)
@@ -613,6 +647,34 @@ def test_endpoints_are_the_companys_and_no_accounts(northwind, account):
     confined = caller(northwind, account=account)
     refused(confined("GET", "/webhook-endpoints"), "account_key", 403)
     refused(confined("POST", "/webhook-endpoints", {"url": "https://x.example/"}), "account_key", 403)
+
+
+@pytest.mark.parametrize("since", [BEFORE_ALL, AFTER_ALL])
+def test_a_time_outside_of_all_years_is_a_problem(api, since):
+    made = api("POST", "/webhook-endpoints", {"url": "https://app.example.com/hooks"})
+    found = api("POST", f"/webhook-endpoints/{made.json()['id']}/replay", {"since": since})
+    assert refused(found, "invalid_request", 422)["errors"][0]["pointer"] == "#/since"
+
+
+def test_a_test_key_neither_hears_nor_changes_what_is_of_customers(api, northwind):
+    test = caller(northwind, environment="test")
+    made = api("POST", "/webhook-endpoints", {"url": "https://app.example.com/hooks"}).json()
+    path = f"/webhook-endpoints/{made['id']}"
+    refused(test("GET", "/webhook-endpoints"), "test_key", 403)
+    refused(test("POST", "/webhook-endpoints", {"url": "https://x.example/"}), "test_key", 403)
+    refused(test("GET", f"{path}/deliveries"), "not_found", 404)
+    refused(test("POST", f"{path}/rotate-secret", {"overlap_hours": 0}), "not_found", 404)
+    refused(test("DELETE", path), "not_found", 404)
+    refused(test("GET", "/events"), "test_key", 403)
+    refused(test("PATCH", "/connectors/heartland-retail/settings", {"values": {}}), "test_key", 403)
+    assert test("GET", "/connectors/heartland-retail/settings").status_code == 200
+    assert api("GET", path).json() == {name: value for name, value in made.items() if name != "secret"}
+
+
+@pytest.mark.parametrize("key", ["custom-%00", "%00", "custom-%ED%A0%80"])
+def test_a_connectors_key_that_none_can_have_finds_nothing(api, key):
+    refused(api("GET", f"/connectors/{key}"), "not_found", 404)
+    refused(api("GET", f"/connectors/{key}/settings"), "not_found", 404)
 
 
 # ── credentials ─────────────────────────────────────────────────────────────────────────────────

@@ -76,9 +76,10 @@ def test_all_entries_of_a_list_come_page_after_page(console):
 
 
 def test_a_refusal_is_a_problem_with_its_code_and_where_it_is(console):
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(Problem, match="#/name: ") as caught:
         console.post("/accounts", nmae="X")
     problem = caught.value
+    assert problem.request_id in str(problem)
     assert (problem.status, problem.code) == (422, "invalid_request")
     assert {error["pointer"] for error in problem.errors} == {"#/name", "#/nmae"}
     assert problem.request_id

@@ -657,6 +657,12 @@ def test_interim_answers_are_waited_through_and_another_protocol_is_not_spoken(p
     assert problem(call(stripe)) == "provider_unavailable"
 
 
+@pytest.mark.parametrize("value", ["a\r\n b", "a\n b", "a\r b", "a\0b", "a\vb", "a\x7fb"])
+def test_a_header_that_is_folded_or_holds_control_characters_comes_back_as_one_line(value, provider, stripe):
+    provider.respond = answer("{}", f"X-Note: {value}")
+    assert call(stripe).headers["X-Note"] == "a b"
+
+
 @pytest.mark.parametrize(
     "headers",
     [
@@ -945,6 +951,19 @@ def test_too_many_at_once_are_told_to_wait(provider, stripe, settings):
     again = call(stripe)
     assert again.status_code == 200
     list(again.streaming_content)
+
+
+def test_one_partner_with_slow_providers_leaves_some_room_to_another(provider, stripe, contoso, settings):
+    settings.PROXY_AT_ONCE, settings.PROXY_AT_ONCE_TO_ONE = 4, 2
+    others = Account.objects.create(partner=contoso, name="Woodgrove")
+    token = Token(values={"api_key": KEY})
+    more, theirs = (connected(owner, "stripe", "restricted_key", token) for owner in (stripe.account, others))
+    provider.respond = answer(b"x" * 200_000, close=False)
+    under_way = [call(stripe), call(stripe), call(more)]
+    assert problem(call(more)) == "too_many_under_way"
+    under_way.append(call(theirs))
+    assert problem(call(theirs)) == "too_many_under_way"
+    assert {len(b"".join(found.streaming_content)) for found in under_way} == {200_000}
 
 
 def test_neither_the_log_nor_a_problem_tells_the_credential(provider, account, caplog):

@@ -3,6 +3,7 @@
 import json
 import re
 import secrets
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from io import BytesIO
@@ -29,6 +30,7 @@ from installations.models import (
     WebhookEndpoint,
     WebhookMessage,
 )
+from installations.models.received import SHOWN
 from tests.product import full
 from tests.test_signatures import DECLARED, Sample
 
@@ -643,6 +645,29 @@ def test_a_page_of_a_megabyte_is_cut(github, owner):
     )
     assert len(text) < 120_000
     assert "The rest is left out here" in text
+
+
+def test_half_a_character_in_a_body_is_shown_as_a_question_mark(github, owner):
+    github.posts(b'{"x": "a\\ud800b", "y": "\\ud83d\\ude00"}')
+    text = page(
+        owner, f"/installations/{github.installation.pk}/webhooks/{ReceivedWebhook.objects.get().pk}/"
+    )
+    assert "a?b" in text
+    assert "\U0001f600" in text
+
+
+def test_a_body_that_would_grow_by_its_indentation_does_not():
+    """A megabyte of it would become one of hundreds."""
+    depth = 400
+    body = "[" * depth + "1," * 500_000 + "1" + "]" * depth
+    tracemalloc.start()
+    try:
+        shown = ReceivedWebhook(body={"text": body}).shown
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert SHOWN < len(shown) < SHOWN + 10_000
+    assert most < 20_000_000
 
 
 def test_strangers_see_nothing_of_it(github, stranger):

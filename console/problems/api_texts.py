@@ -53,6 +53,12 @@ API_PROBLEMS = {
         PARTNER,
         status=403,
     ),
+    "test_key": Problem(
+        "This API key is for try-outs",
+        "What was asked for is about what customers have installed as well. Use a live key.",
+        PARTNER,
+        status=403,
+    ),
     "too_many_calls": Problem(
         "Too many calls",
         "This key has used up what it may call in a minute. Wait as long as Retry-After says.",

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from console.api_operations import operation
 from console.bearer import authenticate
-from console.contract import Body, answer
+from console.contract import Body, Moment, answer
 from console.idempotency import idempotent
 from console.problems import ProblemError
 from installations import fresh, importing, reach
@@ -37,7 +37,7 @@ class ImportIn(Body):
     auth_method: str = Field(max_length=50, description="The key of one of the connector's auth methods.")
     access_token: str = Field("", max_length=16_000)
     refresh_token: str = Field("", max_length=16_000)
-    expires_at: datetime | None = Field(None, description="When the access token ends, if that is known.")
+    expires_at: Moment | None = Field(None, description="When the access token ends, if that is known.")
     granted_scopes: list[str] | None = Field(None, max_length=500)
     values: dict[str, str] = Field({}, description="By property: what the customer would have entered.")
 

@@ -26,7 +26,7 @@ def pass_on(request: HttpRequest, installation_id: UUID, rest: str) -> HttpRespo
         wanted = asked.read(request, rest)
         row = found.find(request.principal, installation_id)
         request.names = {"connector": row.fresh.definition.name}
-        room = calling.Room(installation_id)
+        room = calling.Room(request.principal.partner_id, installation_id)
         try:
             response = answered(request, calling.call(row, wanted), room)
         except BaseException:

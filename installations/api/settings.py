@@ -13,7 +13,7 @@ from connectors.forms import SettingsForm
 from connectors.models import ConnectorSettings, completeness
 from connectors.registry import Connector
 from console.api_operations import operation
-from console.contract import Body, answer, form_errors, refuse_changed
+from console.contract import Body, answer, form_errors, refuse_changed, refuse_partial
 from console.problems import ProblemError
 from installations import clients
 
@@ -100,6 +100,7 @@ def update_connector_settings(request: HttpRequest, key: str, body: SettingsIn) 
 
     What is not named stays as it is. Values count for all installations of the connector.
     """
+    refuse_partial(request)
     connector, row = _of(request, key)
     refuse_changed(request, _out(connector, row))
     names = {prop.name for prop in connector.manifest.partner_properties}

@@ -9,10 +9,10 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from ninja import Query, Router, Schema
-from pydantic import AwareDatetime, Field, StrictBool
+from pydantic import Field, StrictBool
 
 from console.api_operations import operation
-from console.contract import Body, Line, Page, Paging, answer, page, refuse_changed
+from console.contract import Body, Line, Moment, Page, Paging, answer, page, refuse_changed, refuse_partial
 from console.idempotency import idempotent
 from console.problems import ProblemError
 from installations.models import WebhookDelivery, WebhookEndpoint
@@ -63,8 +63,8 @@ class RotateIn(Body):
 
 
 class ReplayIn(Body):
-    since: AwareDatetime
-    until: AwareDatetime | None = None
+    since: Moment
+    until: Moment | None = None
 
 
 class Replayed(Schema):
@@ -133,11 +133,6 @@ def _find(request: HttpRequest, endpoint_id: UUID, *, hold: bool = False) -> Web
     return get_object_or_404(rows, pk=endpoint_id)
 
 
-def _refuse_confined(request: HttpRequest) -> None:
-    if request.principal.account_id:
-        raise ProblemError("account_key")
-
-
 def _wrong(error: ValidationError) -> ProblemError:
     if hasattr(error, "error_dict"):
         errors = [
@@ -153,7 +148,7 @@ def _wrong(error: ValidationError) -> ProblemError:
 @operation(router.get, "/webhook-endpoints", "read", Page[EndpointOut])
 def list_webhook_endpoints(request: HttpRequest, asked: Query[Paging]) -> HttpResponse:
     """List your endpoints, newest first."""
-    _refuse_confined(request)
+    refuse_partial(request)
     rows = WebhookEndpoint.objects.visible_to(request.principal)
     return answer(request, Page[EndpointOut](**page(rows, asked, EndpointOut.of)))
 
@@ -162,7 +157,7 @@ def list_webhook_endpoints(request: HttpRequest, asked: Query[Paging]) -> HttpRe
 @idempotent
 def create_webhook_endpoint(request: HttpRequest, body: EndpointIn) -> HttpResponse:
     """Add an endpoint."""
-    _refuse_confined(request)
+    refuse_partial(request)
     try:
         row, secret = endpoints.create(request.principal, **body.model_dump())
     except ValidationError as error:

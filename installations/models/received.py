@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import models, transaction
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import cached_property
 
 from console import crypto
 from console.sealed import SealedField
@@ -25,6 +26,11 @@ WHY = {
     "timestamp_missing": "it does not say when it was signed",
     "timestamp_old": "it was signed too long ago, or a clock is wrong",
 }
+
+
+# Characters of a body that a page shows.
+SHOWN = 100_000
+_JSON = json.JSONEncoder(indent=2, ensure_ascii=False)
 
 
 class HookAddress(PartnerOwned):
@@ -144,16 +150,26 @@ class ReceivedWebhook(PartnerOwned):
         kept = self.body
         return kept["text"].encode() if "text" in kept else base64.b64decode(kept["base64"])
 
-    @property
+    @cached_property
     def shown(self) -> str:
-        """The body for people: JSON with line breaks, text as it is, anything else as base64."""
+        """The body for people: JSON with line breaks, text as it is, anything else as base64.
+
+        Little more than SHOWN of it: lines of deep JSON begin with very many spaces.
+        """
         kept = self.body
         if "text" not in kept:
             return kept["base64"]
+        found, size = [], 0
         try:
-            return json.dumps(json.loads(kept["text"]), indent=2, ensure_ascii=False)
+            for piece in _JSON.iterencode(json.loads(kept["text"])):
+                found.append(piece)
+                size += len(piece)
+                if size > SHOWN:
+                    break
         except (ValueError, RecursionError):
             return kept["text"]
+        # Half a character, which JSON can write, goes into no page.
+        return "".join(found).encode("utf-8", "replace").decode()
 
     def forwarded(self, message_id: str) -> None:
         self.message_id, self.forwarded_at = message_id, timezone.now()

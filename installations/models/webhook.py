@@ -19,6 +19,9 @@ def new_message_id() -> str:
 class WebhookEndpoint(PartnerOwned):
     """An address of the partner's to which messages go."""
 
+    # Try-outs are told nobody.
+    is_live = True
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     url = models.CharField("URL", max_length=500)
     description = models.CharField(
@@ -95,6 +98,8 @@ class DeliveryState(models.TextChoices):
 
 class WebhookDelivery(PartnerOwned):
     """One message on its way to one endpoint."""
+
+    is_live = True
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     message = models.ForeignKey(WebhookMessage, models.CASCADE)

@@ -10,6 +10,7 @@ from collections import Counter
 from datetime import timedelta
 from threading import Lock
 from urllib.parse import unquote_plus, urlsplit
+from uuid import UUID
 
 from django.conf import settings
 
@@ -29,21 +30,28 @@ WAIT_SECONDS = 5.0
 
 
 class Room:
-    """A place among the calls under way in this process: few for one installation, some left for pages."""
+    """A place among the calls under way in this process.
+
+    Few for one installation, and of all three in four for one partner, whose slow provider so leaves some to
+    others.
+    """
 
     _lock = Lock()
+    # By partner and installation.
     _under_way: Counter = Counter()
 
-    def __init__(self, installation_id):
+    def __init__(self, partner_id: UUID, installation_id: UUID):
         """Raises ProblemError where there is none."""
-        self._id, self._is_taken = installation_id, False
+        self._id, self._is_taken = (partner_id, installation_id), False
         with self._lock:
+            of_partner = sum(count for (whose, _), count in self._under_way.items() if whose == partner_id)
             if (
-                self._under_way[installation_id] >= settings.PROXY_AT_ONCE_TO_ONE
+                self._under_way[self._id] >= settings.PROXY_AT_ONCE_TO_ONE
+                or of_partner >= max(settings.PROXY_AT_ONCE * 3 // 4, 1)
                 or self._under_way.total() >= settings.PROXY_AT_ONCE
             ):
                 raise ProblemError("too_many_under_way", retry_after=timedelta(seconds=1))
-            self._under_way[installation_id] += 1
+            self._under_way[self._id] += 1
             self._is_taken = True
 
     def leave(self) -> None:

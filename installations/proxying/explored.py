@@ -69,7 +69,7 @@ def explore(principal: Principal, installation: Installation, asked: Asked, refe
     try:
         found = finding.find(principal, installation.pk)
         secrets = _secrets(found)
-        room = calling.Room(installation.pk)
+        room = calling.Room(installation.partner_id, installation.pk)
         try:
             reply = calling.call(found, asked)
             # Meanwhile another token may have taken the place of the first.

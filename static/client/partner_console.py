@@ -21,13 +21,17 @@ class Problem(Exception):
     """What the API refused (RFC 9457). `code` is stable: decide by it."""
 
     def __init__(self, status: int, body: dict, retry_after=None):
-        super().__init__(f"{body.get('title', 'The call failed')} ({body.get('code', status)})")
         self.status, self.body, self.retry_after = status, body, retry_after
         self.code = body.get("code", "")
         self.detail = body.get("detail", "")
+        # What the provider said, where it said something.
+        self.words = body.get("words", "")
         self.errors = body.get("errors") or []
         # Tell it whoever runs the console: it stands in the log.
         self.request_id = body.get("request_id", "")
+        wrong = "; ".join(f"{error.get('pointer')}: {error.get('detail')}" for error in self.errors)
+        said = [body.get("title", "The call failed"), wrong or self.words]
+        super().__init__(f"{': '.join(filter(None, said))} ({self.code or status}, {self.request_id})")
 
 
 class Unreachable(Exception):
