@@ -417,6 +417,19 @@ def test_of_those_who_change_the_same_state_at_once_one_does(api, account):
     assert sorted(statuses) == [200, *[412] * 7]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_who_changes_some_settings_at_once_with_others_keeps_theirs(api):
+    path = "/connectors/heartland-retail/settings"
+    api("PATCH", path, {"values": {"client_id": "id-1"}})
+    for year in range(2030, 2032):
+        changes = [{"secret_expires_on": f"{year}-01-01"}, {"auth_methods": ["api_key"]}]
+        api("PATCH", path, {"auth_methods": []})
+        bodies = iter(changes * 2)
+        assert at_once(4, lambda bodies=bodies: api("PATCH", path, next(bodies))) == [200] * 4
+        stored = ConnectorSettings.objects.get()
+        assert (stored.secret_expires_on.year, stored.auth_methods) == (year, ["api_key"])
+
+
 # ── repeated calls ──────────────────────────────────────────────────────────────────────────────
 
 
