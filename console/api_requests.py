@@ -31,7 +31,9 @@ class ApiRequests:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if not request.path_info.startswith(PREFIX):
             return self.get_response(request)
+        method = request.method
         response = self._answer(request)
+        request.method = method
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         if "Cache-Control" not in response.headers:
@@ -47,10 +49,13 @@ class ApiRequests:
     def _answer(self, request: HttpRequest) -> HttpResponse:
         try:
             request.resolver_match = match = resolve(request.path_info)
+            if request.method == "HEAD" and match.url_name != "proxy":
+                # The server leaves out the body (RFC 9110, section 9.3.2); a provider is asked as it came.
+                request.method = "GET"
             response = match.func(request, *match.args, **match.kwargs)
             if response.status_code == 405:
                 refusal = answer_to(request, ProblemError("method_not_allowed"))
-                refusal["Allow"] = response.get("Allow", "")
+                refusal["Allow"] = response.get("Allow", "").replace("GET", "GET, HEAD")
                 return refusal
             return response
         except Exception as error:

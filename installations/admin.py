@@ -144,13 +144,7 @@ class SetupLinks(ReadOnly):
     @admin.action(description="Withdraw the selected links", permissions=["support"])
     def withdraw(self, request, selected):
         for link in selected:
-            link.revoke()
-            Event.objects.record(
-                "setup_link.revoked",
-                staff(request, link.partner_id),
-                "Support withdrew a setup link",
-                subject=link.installation_id,
-            )
+            links.withdraw(link, staff(request, link.partner_id))
             self.log_change(request, link, "Withdrawn.")
         messages.success(request, f"{len(selected)} links no longer work.")
 

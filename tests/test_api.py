@@ -71,6 +71,14 @@ def test_without_a_key_there_is_no_answer(api):
     assert response["WWW-Authenticate"] == 'Bearer realm="Partner Console", error="invalid_token"'
 
 
+def test_head_is_answered_as_get_is_without_a_body(api, account):
+    path = f"/accounts/{account.pk}"
+    whole, head = api("GET", path), api("HEAD", path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert (head["ETag"], head["Content-Type"]) == (whole["ETag"], "application/json")
+    assert api("HEAD", path, If_None_Match=whole["ETag"]).status_code == 304
+
+
 def test_a_session_of_the_console_is_no_key(owner):
     refused(owner.client.get("/api/v1/accounts"), "key_missing", 401)
 
@@ -234,7 +242,7 @@ def test_what_is_not_there_and_what_is_not_taken_are_problems_too(api):
     refused(api("GET", "/installations/x"), "not_found", 404)
     response = api("PUT", "/accounts")
     refused(response, "method_not_allowed", 405)
-    assert set(response["Allow"].split(", ")) == {"GET", "POST"}
+    assert set(response["Allow"].split(", ")) == {"GET", "HEAD", "POST"}
 
 
 # Deep enough for what calls itself, and not for the JSON reader.
@@ -411,6 +419,19 @@ def test_of_those_who_change_the_same_state_at_once_one_does(api, account):
     etag = api("GET", path)["ETag"]
     statuses = at_once(8, lambda: api("PATCH", path, {"name": str(uuid4())}, If_Match=etag))
     assert sorted(statuses) == [200, *[412] * 7]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_changes_some_settings_at_once_with_others_keeps_theirs(api):
+    path = "/connectors/heartland-retail/settings"
+    api("PATCH", path, {"values": {"client_id": "id-1"}})
+    for year in range(2030, 2032):
+        changes = [{"secret_expires_on": f"{year}-01-01"}, {"auth_methods": ["api_key"]}]
+        api("PATCH", path, {"auth_methods": []})
+        bodies = iter(changes * 2)
+        assert at_once(4, lambda bodies=bodies: api("PATCH", path, next(bodies))) == [200] * 4
+        stored = ConnectorSettings.objects.get()
+        assert (stored.secret_expires_on.year, stored.auth_methods) == (year, ["api_key"])
 
 
 # ── repeated calls ──────────────────────────────────────────────────────────────────────────────

@@ -3,6 +3,7 @@
 from datetime import date, datetime
 from typing import Literal
 
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import Router, Schema
 from pydantic import Field, StrictBool
@@ -53,13 +54,13 @@ class SettingsIn(Body):
     )
 
 
-def _of(request: HttpRequest, key: str) -> tuple[Connector, ConnectorSettings]:
+def _of(request: HttpRequest, key: str, *, hold: bool = False) -> tuple[Connector, ConnectorSettings]:
     if request.principal.account_id:
         raise ProblemError("account_key")
     entry = catalogue.entry(request.principal, key)
     if entry is None:
         raise Http404
-    rows = ConnectorSettings.objects.visible_to(request.principal)
+    rows = ConnectorSettings.objects.visible_to(request.principal).held(hold)
     return entry.connector, rows.for_connector(request.principal.partner_id, key)
 
 
@@ -95,13 +96,14 @@ def get_connector_settings(request: HttpRequest, key: str) -> HttpResponse:
 
 
 @operation(router.patch, "/connectors/{key}/settings", "write", SettingsOut, 404, 409, 412)
+@transaction.atomic
 def update_connector_settings(request: HttpRequest, key: str, body: SettingsIn) -> HttpResponse:
     """Store values for a connector.
 
     What is not named stays as it is. Values count for all installations of the connector.
     """
     refuse_partial(request)
-    connector, row = _of(request, key)
+    connector, row = _of(request, key, hold=True)
     refuse_changed(request, _out(connector, row))
     names = {prop.name for prop in connector.manifest.partner_properties}
     if strays := sorted(body.values.keys() - names):
