@@ -4,7 +4,7 @@ Whatever is not plain (due, failing, switched off) goes the long way through `to
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from connectors import releases
@@ -47,6 +47,11 @@ _question = Compiled(
 )
 
 
+# A version of so little age was not refused because of it: a caller that says so each time would have the
+# provider renew without end.
+YOUNG = timedelta(seconds=10)
+
+
 @dataclass
 class Fresh:
     """An installation with a token that may be used now."""
@@ -87,6 +92,8 @@ def find(principal: Principal, installation_id: UUID, *, rejected: UUID | None =
     if definition is None:
         raise ProblemError("connector_gone")
     version_id, created_at, problem = row["version_id"], row["created_at"], ""
+    if rejected == version_id and row["clock"] - created_at < YOUNG:
+        rejected = None
     ends_soon = tokens.ends_soon(created_at, row["expires_at"], row["clock"])
     if not row["is_active"] or row["disabled_at"] or row["problem"] or ends_soon or rejected == version_id:
         usable = tokens.usable(installation_id, rejected=rejected)

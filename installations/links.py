@@ -132,6 +132,9 @@ def withdraw(link: SetupLink, principal: Principal) -> None:
 def _mail(link: SetupLink, url: str) -> bool:
     installation = link.installation
     connector = installation.definition
+    if connector is None:
+        # Nobody knows any more what the mail would be about.
+        return False
     context = {"partner": installation.partner, "connector": connector, "url": url, "link": link}
     text = render_to_string("installations/setup_link_mail.txt", context)
     try:

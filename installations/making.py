@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from connectors import releases
 from connectors.registry import Connector
-from console.models import Event
+from console.models import Account, Event
 from console.tenancy import Principal
 from installations import connecting
 from installations.forms import InstallationForm
@@ -16,6 +16,8 @@ from installations.webhooks.outbox import announce
 def make(form: InstallationForm, connector: Connector, principal: Principal) -> Installation:
     """Install the connector as it is today."""
     with transaction.atomic():
+        # Held: it may be deleted at this moment. Raises Account.DoesNotExist.
+        Account.objects.select_for_update().get(pk=form.instance.account_id)
         form.instance.release_id = releases.keep(connector)
         row = form.save()
         Event.objects.record(

@@ -3,6 +3,8 @@
 from datetime import timedelta
 from uuid import UUID
 
+from django.db import transaction
+
 from console import jobs, throttle
 from console.jobs import Claim, handler
 from console.models import ApiKey, Event
@@ -32,8 +34,9 @@ def count(key: ApiKey, installation_id: UUID) -> None:
         return
     if throttle.count(f"alarm of:{key.pk}") == 1:
         said = f"The API key {key.name} asked for more than {limit} credentials within a minute"
-        Event.objects.record("api_key.alarm", itself(key.partner_id), said, subject=key)
-        jobs.schedule("alarm", key.pk, key.partner_id)
+        with transaction.atomic():
+            Event.objects.record("api_key.alarm", itself(key.partner_id), said, subject=key)
+            jobs.schedule("alarm", key.pk, key.partner_id)
     raise ProblemError(
         "too_many_credentials",
         retry_after=timedelta(seconds=throttle.seconds_left()),

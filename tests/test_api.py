@@ -202,6 +202,18 @@ def test_a_test_key_reaches_try_outs_alone(northwind, account, installation):
     assert api("POST", f"/installations/{made.json()['id']}/setup-links", {}).status_code == 201
 
 
+def test_a_test_key_changes_no_account(northwind, account):
+    api = caller(northwind, environment="test")
+    path = f"/accounts/{account.pk}"
+    assert api("GET", path).status_code == 200
+    refused(api("PATCH", path, {"name": "X"}), "test_key", 403)
+    refused(api("DELETE", path), "test_key", 403)
+    refused(api("POST", "/accounts", {"name": "X"}), "test_key", 403)
+    confined = caller(northwind, account=account)
+    refused(confined("DELETE", path), "account_key", 403)
+    assert confined("PATCH", path, {"name": "Y"}).status_code == 200
+
+
 def test_a_key_of_somebody_else_sees_nothing_of_it(contoso, account, installation):
     api = caller(contoso)
     assert api("GET", "/accounts").json()["data"] == []
@@ -822,6 +834,17 @@ def test_what_is_wrong_with_an_import_is_named(field, change, pointer):
     assert found["errors"][0]["pointer"] == pointer
     # What was connected before still is.
     assert api("GET", f"/installations/{row.pk}/credential").status_code == 200
+
+
+def test_a_version_that_is_new_is_not_renewed_once_more(field):
+    api = caller(field.partner)
+    (row,) = field.connected(1)
+    path = f"/installations/{row.pk}/credential"
+    first = api("GET", path).json()
+    before = field.asked()
+    for _ in range(3):
+        assert api("GET", f"{path}?rejected={first['version']}").json() == first
+    assert field.asked() == before
 
 
 def test_a_version_that_is_none_is_said_so(field):

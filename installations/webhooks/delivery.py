@@ -183,7 +183,7 @@ def _note(
     now = clock.now()
     good = any(outcome.is_good for outcome in tried.values())
     since = None if good else endpoint.failing_since or now
-    ran_out = False
+    ran_out, before = False, {row.pk: row.attempts for row in tried}
     for row, outcome in tried.items():
         _take(row, outcome, now)
         ran_out |= row.state == DeliveryState.FAILED
@@ -198,9 +198,13 @@ def _note(
     elif tried and since and schedule.is_given_up(since, now, ran_out=ran_out):
         reason = FAILING
     with claim.finish(None if reason else soonest):
-        WebhookDelivery.objects.bulk_update(tried, ["state", "attempts", "next_at", "tries", "status"])
+        # What was begun anew meanwhile, or leads elsewhere now, is not what was tried.
+        same = WebhookDelivery.objects.select_for_update().filter(pk__in=[row.pk for row in tried])
+        untouched = {pk for pk, attempts in same.values_list("pk", "attempts") if attempts == before.get(pk)}
+        written = [row for row in tried if row.pk in untouched]
+        WebhookDelivery.objects.bulk_update(written, ["state", "attempts", "next_at", "tries", "status"])
         if tried:
-            WebhookEndpoint.objects.filter(pk=endpoint.pk).update(
+            WebhookEndpoint.objects.filter(pk=endpoint.pk, url=endpoint.url).update(
                 failing_since=since, rests_until=rests_until
             )
         if reason:

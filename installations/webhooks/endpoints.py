@@ -14,7 +14,7 @@ from django.db import transaction
 
 from console import clock, throttle
 from console.http import LOOPBACK, PORTS
-from console.models import Event
+from console.models import Event, Partner
 from console.problems import ProblemError
 from console.return_urls import is_return_url
 from console.tenancy import Principal
@@ -85,9 +85,11 @@ def create(
     )
     endpoint.secret = secret = signing.new_secret()
     _checked(endpoint)
-    if WebhookEndpoint.objects.filter(partner_id=principal.partner_id).count() >= AT_MOST:
-        raise ValidationError(f"At most {AT_MOST} endpoints: delete one first.")
     with transaction.atomic():
+        # Counted by one at a time.
+        Partner.objects.select_for_update().get(pk=principal.partner_id)
+        if WebhookEndpoint.objects.filter(partner_id=principal.partner_id).count() >= AT_MOST:
+            raise ValidationError(f"At most {AT_MOST} endpoints: delete one first.")
         endpoint.save(force_insert=True)
         _record(principal, endpoint, "added", "was added")
     return endpoint, secret
