@@ -1,6 +1,7 @@
 """The pages about the API: the reference, and what each of its problems means."""
 
 import re
+from http import HTTPStatus
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -24,8 +25,18 @@ PAGES_ALONE = {
     "server_error",
     "wrong_method",
 }
+_STAND_FOR = {"connector": "Heartland Retail", "partner": "your company"}
+# What another request mends, whatever an installation holds.
+CALLERS = {
+    *(code for code, problem in API_PROBLEMS.items() if problem.mended_by == CUSTOMER),
+    "not_found",
+    "not_renewable",
+    "too_many_tries",
+    "webhook_endpoint_off",
+}
+_CALLER = "Whoever calls, by another request."
 _MENDED_BY = {
-    CUSTOMER: "The customer whose connection it is, or whoever enters its values.",
+    CUSTOMER: "Whoever authorises or enters the values: the customer, or you for them.",
     PARTNER: "Whoever manages the keys and settings of the company in this console.",
     PROVIDER: "Time, or the provider: try again later.",
     OPERATOR: "Whoever runs this console.",
@@ -42,24 +53,28 @@ def reference(request: HttpRequest) -> HttpResponse:
 def problems(request: HttpRequest) -> HttpResponse:
     """To each `type` of a problem the text that it leads to."""
     found = [
-        {"code": code, "status": problem.status, **_said(code, problem)}
+        {
+            "code": code,
+            "status": problem.status,
+            "heading": f"{problem.status} {HTTPStatus(problem.status).phrase}",
+            **_said(code, problem),
+        }
         for code, problem in PROBLEMS.items()
         if code not in PAGES_ALONE
     ]
     found.sort(key=lambda problem: (problem["status"], problem["code"]))
-    return render(request, "console/api_problems.html", {"problems": found})
+    return render(request, "console/api_problems.html", {"problems": found, **_STAND_FOR})
 
 
 def _said(code: str, problem: Problem) -> dict[str, str]:
-    is_callers = code in API_PROBLEMS and problem.mended_by == CUSTOMER
     return {
         "title": _general(problem.title),
         "what": _general(problem.what),
-        "mended_by": "Whoever calls, by another request." if is_callers else _MENDED_BY[problem.mended_by],
+        "mended_by": _CALLER if code in CALLERS else _MENDED_BY[problem.mended_by],
     }
 
 
 def _general(text: str) -> str:
-    """The text of no application and no company in particular."""
-    filled = text.format(connector="the application", partner="the company")
-    return re.sub(r"(^|[.:] )the ", lambda found: f"{found[1]}The ", filled)
+    """The text with names that stand for any."""
+    filled = text.format(**_STAND_FOR)
+    return re.sub(r"(^|[.:] )your ", lambda found: f"{found[1]}Your ", filled)

@@ -25,6 +25,53 @@ _BY_FORMAT = {
     "date-time": "2027-01-31T12:00:00Z",
     "date": "2027-01-31",
 }
+# The codes that come with a status whatever is asked. More may come where a provider is in the way.
+_CODES = {
+    401: ("key_missing", "key_malformed", "key_unknown", "key_revoked", "key_expired"),
+    403: ("scope_missing", "network_refused", "partner_disabled"),
+    404: ("not_found",),
+    412: ("precondition_failed",),
+    422: ("invalid_request",),
+    429: ("too_many_calls", "too_many_tries"),
+    500: ("api_down", "stored_value_unreadable"),
+    504: ("provider_timeout",),
+}
+# Besides, of one kind of operation: by a parameter that it takes, by its tag, by its id.
+_CODES_OF = {
+    "cursor": {400: ("invalid_cursor",)},
+    "Idempotency-Key": {
+        400: ("idempotency_key_unusable",),
+        409: ("idempotency_under_way",),
+        422: ("idempotency_key_reused",),
+    },
+    "Proxy": {
+        400: ("proxy_request_refused",),
+        409: ("not_connected", "not_http", "installation_disabled", "connector_gone"),
+        413: ("body_not_signable",),
+        502: ("provider_unavailable",),
+        503: ("too_many_under_way",),
+    },
+    "Connector settings": {403: ("account_key",)},
+    "Webhooks": {403: ("account_key",)},
+    "create_account": {403: ("account_key",)},
+    "list_events": {403: ("account_key",)},
+    "delete_account": {409: ("in_use",)},
+    "update_connector_settings": {409: ("would_need_consent",)},
+    "get_credential": {
+        409: ("not_connected", "installation_disabled", "connector_gone"),
+        429: ("too_many_credentials",),
+    },
+    "import_credential": {
+        409: ("import_incomplete", "installation_disabled", "connector_gone"),
+        422: ("import_refused",),
+    },
+    "test_installation": {409: ("not_connected", "connector_gone")},
+    "create_setup_link": {409: ("installation_disabled",)},
+    "reauthorise_installation": {409: ("installation_disabled", "connector_gone")},
+    "test_webhook_endpoint": {409: ("webhook_endpoint_off",)},
+    "replay_webhooks": {409: ("webhook_endpoint_off",)},
+    "send_webhook_again": {409: ("webhook_endpoint_off",)},
+}
 _WORD = {"string": "…", "integer": 1, "number": 1, "boolean": False, "null": None}
 
 
@@ -63,8 +110,14 @@ class Operation:
     body: tuple[Member, ...]
     example: str
     answers: tuple[Answer, ...]
-    problems: tuple[tuple[int, str], ...]
+    # Status, its words, and the codes that are known to come with it.
+    problems: tuple[tuple[int, str, tuple[str, ...]], ...]
     curl: str
+
+    @property
+    def is_passed_on(self) -> bool:
+        """A provider takes it, not this console."""
+        return self.tag == "Proxy"
 
     @property
     def takes_body(self) -> bool:
@@ -73,8 +126,8 @@ class Operation:
 
 @dataclass(frozen=True)
 class Reference:
-    # Paragraphs, each of texts of which every second one is code.
-    about: tuple[list[str], ...]
+    # Paragraphs.
+    about: tuple[str, ...]
     tags: tuple[tuple[str, tuple[Operation, ...]], ...]
 
 
@@ -87,8 +140,8 @@ def reference() -> Reference:
         for method, operation in operations.items():
             found = reader.operation(path, method, operation)
             tags[found.tag].append(found)
-    about = tuple(paragraph.split("`") for paragraph in document["info"]["description"].split("\n\n"))
-    return Reference(about, tuple((tag, tuple(found)) for tag, found in tags.items()))
+    about = document["info"]["description"].replace("_…`.", "_` and the rest of the key.").split("\n\n")
+    return Reference(tuple(about), tuple((tag, tuple(found)) for tag, found in tags.items()))
 
 
 class _Reader:
@@ -116,7 +169,9 @@ class _Reader:
             body=self.members(sent) if sent else (),
             example=example,
             answers=tuple(self.answer(code, said) for code, said in codes.items() if code < 400),
-            problems=tuple((code, HTTPStatus(code).phrase) for code in sorted(codes) if code >= 400),
+            problems=tuple(
+                (code, HTTPStatus(code).phrase, _codes(code, found)) for code in sorted(codes) if code >= 400
+            ),
             curl=_curl(path, method, example),
         )
 
@@ -190,6 +245,21 @@ class _Reader:
         if "format" in found:
             return _BY_FORMAT.get(found["format"], "…")
         return _BY_NAME.get(name, found.get("default", _WORD.get(kind, "…")))
+
+
+def _codes(status: int, operation: dict) -> tuple[str, ...]:
+    """The codes that are known to come with this status from this operation."""
+    parameters = [parameter["name"] for parameter in operation.get("parameters", ())]
+    # The proxy hands it on.
+    own = [name for name in parameters if operation["tags"] != ["Proxy"] or name != "Idempotency-Key"]
+    body = ("unreadable_body",) if status == 400 and "requestBody" in operation else ()
+    found = [
+        _CODES_OF.get(name, {}).get(status, ())
+        for name in (operation["operationId"], *operation["tags"], *own)
+    ]
+    return tuple(
+        dict.fromkeys([*_CODES.get(status, ()), *body, *(code for codes in found for code in codes)])
+    )
 
 
 def _curl(path: str, method: str, example: str) -> str:

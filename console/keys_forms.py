@@ -8,6 +8,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.core.signing import BadSignature, Signer
 from django.utils import timezone
+from django.utils.html import format_html
 
 from console.models import Account, ApiKey
 from console.models.api_key import SCOPES
@@ -15,6 +16,8 @@ from console.tenancy import Principal
 
 ONCE = "console.api-key-form"
 NEVER, ON = "never", "on"
+# What most keys are made without.
+ADVANCED = ("account", "networks", "credentials_per_minute")
 
 
 class ApiKeyForm(forms.ModelForm):
@@ -22,7 +25,7 @@ class ApiKeyForm(forms.ModelForm):
 
     scopes = forms.MultipleChoiceField(
         label="What it may do",
-        choices=[(name, f"{name}: {said}") for name, said in SCOPES.items()],
+        choices=[(name, format_html("<code>{}</code>: {}", name, said)) for name, said in SCOPES.items()],
         widget=forms.CheckboxSelectMultiple,
         help_text="As little as its work needs.",
         error_messages={"required": "Choose at least one: a key without any opens nothing."},
@@ -43,6 +46,14 @@ class ApiKeyForm(forms.ModelForm):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.initial["networks"] = "\n".join(self.instance.networks)
+
+    @property
+    def main_fields(self) -> list[forms.BoundField]:
+        return [field for field in self.visible_fields() if field.name not in ADVANCED]
+
+    @property
+    def advanced_fields(self) -> list[forms.BoundField]:
+        return [field for field in self.visible_fields() if field.name in ADVANCED]
 
     def clean_networks(self) -> list[str]:
         return list(dict.fromkeys(re.findall(r"[^\s,]+", self.cleaned_data["networks"])))
@@ -142,13 +153,13 @@ class NewApiKeyForm(ApiKeyForm):
 
 
 class RotateForm(forms.Form):
-    """How long the text before counts on."""
+    """How long the secret before counts on."""
 
     overlap = forms.TypedChoiceField(
-        label="The text until now counts on for",
+        label="The secret until now counts on for",
         choices=[(24, "24 hours"), (1, "1 hour"), (168, "7 days"), (0, "No time: it ends at once")],
         coerce=lambda hours: timedelta(hours=int(hours)),
         empty_value=None,
     )
-    # The text that is to be replaced, by a digest of its digest: a form that is sent twice rotates once.
+    # The secret that is to be replaced, by a digest of its digest: a form that is sent twice rotates once.
     of = forms.CharField(widget=forms.HiddenInput, max_length=64)

@@ -30,7 +30,7 @@ def api_keys(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @partner_member
 def add(request: HttpRequest) -> HttpResponse:
-    """Make one. Its text is shown once, in the answer to this very request."""
+    """Make one. Its secret is shown once, in the answer to this very request."""
     new = ApiKey(partner=request.partner, created_by=request.user.email)
     form = NewApiKeyForm(
         request.POST if request.method == "POST" else None, instance=new, principal=request.principal
@@ -41,10 +41,10 @@ def add(request: HttpRequest) -> HttpResponse:
         try:
             with transaction.atomic():
                 new.save(force_insert=True)
-                said = f"The API key {new.name} was made"
+                said = f"The API key “{new.name}” was made"
                 Event.objects.record("api_key.made", request.principal, said, subject=new, scopes=new.scopes)
         except IntegrityError:  # the same form, sent before
-            messages.info(request, "That key was made already, and its text is shown only once.")
+            messages.info(request, "That key was made already, and its secret is shown only once.")
             return redirect("api-keys")
         return _shown_once(request, new, written, title=f"{new.name} is ready")
     return render(request, "console/api_key_add.html", {"form": form}, status=422 if form.errors else 200)
@@ -61,7 +61,7 @@ def api_key(request: HttpRequest, key_id: UUID) -> HttpResponse:
         with transaction.atomic():
             # These alone: somebody may have revoked it since this request began.
             form.instance.save(update_fields=["name", "scopes", "networks", "credentials_per_minute"])
-            said = f"The API key {form.instance.name} was changed"
+            said = f"The API key “{form.instance.name}” was changed"
             names = ("scopes", "networks", "credentials_per_minute")
             facts = {name: getattr(form.instance, name) for name in names}
             Event.objects.record("api_key.changed", request.principal, said, subject=row, **facts)
@@ -78,11 +78,11 @@ def api_key(request: HttpRequest, key_id: UUID) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @partner_member
 def rotate(request: HttpRequest, key_id: UUID) -> HttpResponse:
-    """A new text in place of the one until now, shown once."""
+    """A new secret in place of the one until now, shown once."""
     row = _key(request, key_id)
     if row.state != "active":
         return _over(request, row)
-    # Says nothing of the text, and is another one once that was replaced.
+    # Says nothing of the secret, and is another one once that was replaced.
     now = crypto.digest(row.digest)
     form = RotateForm(request.POST if request.method == "POST" else None, initial={"of": now})
     if request.method == "POST" and form.is_valid():
@@ -91,13 +91,13 @@ def rotate(request: HttpRequest, key_id: UUID) -> HttpResponse:
             written = row.rotate(overlap) if form.cleaned_data["of"] == now else ""
             if written:
                 facts = {"overlap_hours": int(overlap.total_seconds() // 3600)}
-                said = f"The API key {row.name} was rotated"
+                said = f"The API key “{row.name}” was rotated"
                 Event.objects.record("api_key.rotated", request.principal, said, subject=row, **facts)
         if not written:
-            messages.info(request, "That was done already, and the new text is shown only once.")
+            messages.info(request, "That was done already, and the new secret is shown only once.")
             return redirect("api-key", row.pk)
         row.refresh_from_db()
-        return _shown_once(request, row, written, title=f"{row.name} has a new text")
+        return _shown_once(request, row, written, title=f"{row.name} has a new secret")
     context = {"key": row, "form": form}
     return render(request, "console/api_key_rotate.html", context, status=422 if form.errors else 200)
 
@@ -111,7 +111,7 @@ def revoke(request: HttpRequest, key_id: UUID) -> HttpResponse:
     if request.method == "POST":
         with transaction.atomic():
             if row.revoke():
-                said = f"The API key {row.name} was revoked"
+                said = f"The API key “{row.name}” was revoked"
                 Event.objects.record("api_key.revoked", request.principal, said, subject=row)
         messages.success(request, f"{row.name} opens nothing any more.")
         return redirect("api-keys")
@@ -130,7 +130,7 @@ def _over(request: HttpRequest, row: ApiKey) -> HttpResponse:
 
 
 def _shown_once(request: HttpRequest, row: ApiKey, written: str, *, title: str) -> HttpResponse:
-    call = f'curl -H "Authorization: Bearer {written}" "{settings.BASE_URL}/api/v1/installations?limit=5"'
+    call = f'curl -H "Authorization: Bearer $API_KEY" "{settings.BASE_URL}/api/v1/installations?limit=5"'
     context = {"key": row, "written": written, "title": title, "call": call if row.may("read") else ""}
     response = render(request, "console/api_key_made.html", context)
     response["Cache-Control"] = "no-store"

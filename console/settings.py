@@ -85,7 +85,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "console.views.navigation",
             ],
-            "builtins": ["console.templatetags.times"],
+            "builtins": ["console.templatetags.prose", "console.templatetags.times"],
         },
     }
 ]

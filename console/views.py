@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from console.accounts import remove, save
 from console.forms import AccountForm, PartnerForm, PreferencesForm, SignInForm
-from console.models import Account, Event, Pause
+from console.models import Account, ApiKey, Event, Pause
 from console.paging import LongPaginator, asked_for
 from console.problems import ProblemError, problem_page
 from console.tenancy import partner_member
@@ -30,6 +30,9 @@ PAGE_SIZE = 50
 def navigation(request: HttpRequest) -> dict:
     """The menu, with the entry of the current page marked."""
     path = request.path
+    # What is called by hand is one of the developers' things, wherever its address lies.
+    if request.resolver_match and request.resolver_match.url_name == "installation-explore":
+        path = reverse("explorer")
     groups = [
         ("Connectors", [("Application Connector Library", reverse("library"))]),
         ("Customers", [("Accounts", reverse("accounts")), ("Installations", reverse("installations"))]),
@@ -103,6 +106,12 @@ def _first_steps(request: HttpRequest, has_settings: bool) -> list[tuple[str, st
             "Set it up yourself, or send your customer a link.",
             reverse("installation-add"),
             False,
+        ),
+        (
+            "Connect your own software",
+            "Make an API key, and read in the API reference what it opens.",
+            reverse("api-keys"),
+            ApiKey.objects.visible_to(request.principal).exists(),
         ),
     ]
 

@@ -50,7 +50,7 @@ def pick(request: HttpRequest) -> HttpResponse:
         rows,
         PAGE_SIZE,
         joined=["account"],
-        columns=[*Installation.TABLE_COLUMNS, "account__name"],
+        columns=[*Installation.TABLE_COLUMNS, "connected_at", "account__name"],
         at_most=SEARCH_LIMIT if text else None,
     )
     page = pages.get_page(request.GET.get("page"))

@@ -133,6 +133,26 @@
     });
   }
 
+  // <div id="x" data-again>: looked at anew each second, until what is there comes without data-again.
+  const until = Date.now() + 25000;
+  const lookAgain = () => {
+    if (!document.querySelector("[data-again]") || Date.now() > until) return;
+    setTimeout(async () => {
+      const shown = document.querySelector("[data-again]");
+      const response = await fetch(location.href).catch(() => null);
+      if (response?.ok && !response.redirected) {
+        const page = new DOMParser().parseFromString(await response.text(), "text/html");
+        const found = page.getElementById(shown.id);
+        if (found && !found.isEqualNode(shown)) {
+          shown.replaceWith(found);
+          live.textContent = found.dataset.said || "";
+        }
+      }
+      lookAgain();
+    }, 1000);
+  };
+  lookAgain();
+
   // <input data-filter=".thing">: hides those things, and the groups around them, that lack its words.
   for (const field of all("[data-filter]")) {
     field.addEventListener("input", () => {
@@ -145,6 +165,9 @@
       }
       for (const group of all(`section:has(${field.dataset.filter})`)) {
         group.hidden = !group.querySelector(`${field.dataset.filter}:not([hidden])`);
+      }
+      for (const count of all("[data-count-of]")) {
+        count.textContent = all(`#${count.dataset.countOf} ${field.dataset.filter}:not([hidden])`).length;
       }
       document.querySelector("[data-filter-empty]").hidden = shown > 0;
     });
@@ -192,6 +215,8 @@
     event.preventDefault();
     const button = form.querySelector("[type=submit]");
     if (button.disabled) return;
+    const isLive = document.querySelector("#try-key").value.trim().startsWith("pc_live_");
+    if (isLive && form.dataset.method !== "GET" && !confirm("This is done for real. Go on?")) return;
     button.disabled = true;
     await tryIt(form);
     button.disabled = false;

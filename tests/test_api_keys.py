@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from console.api import api
 from console.api_pages import PAGES_ALONE
+from console.api_reference import reference
 from console.models import Account, ApiKey, Event
 from console.problems import PROBLEMS
 
@@ -46,7 +47,7 @@ def test_a_key_is_shown_in_the_answer_that_made_it_and_nowhere_else(owner):
     answer = owner.client.post(ADD, FORM)
     text = text_on(answer)
     assert answer["Cache-Control"] == "no-store"
-    assert f"Authorization: Bearer {text}" in answer.content.decode().replace("&quot;", '"')
+    assert "Authorization: Bearer $API_KEY" in answer.content.decode()
     assert call(text) == 200
     row = ApiKey.objects.get()
     for path in ("/company/api-keys/", page(row), page(row, "rotate/"), page(row, "revoke/")):
@@ -200,8 +201,21 @@ def test_each_problem_leads_to_its_text(client):
     for code in PROBLEMS:
         assert (f'id="{code}"' in text) is (code not in PAGES_ALONE), code
     assert not re.search(r"\{\w+\}", text)
-    assert "the application refused" not in text
-    assert "The application refused the request" in text
+    assert "Heartland Retail refused the request" in text
+    assert "Your company has to finish something first" in text
+
+
+def test_each_code_that_the_reference_names_stands_there_with_its_status():
+    operations = [operation for _, found in reference().tags for operation in found]
+    named = {
+        (code, status)
+        for operation in operations
+        for status, _, codes in operation.problems
+        for code in codes
+    }
+    assert ("in_use", 409) in named
+    assert [(code, status) for code, status in named if PROBLEMS[code].status != status] == []
+    assert not {code for code, _ in named} & PAGES_ALONE
 
 
 def test_a_problem_that_a_call_meets_is_among_them():

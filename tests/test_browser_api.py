@@ -45,16 +45,20 @@ def test_a_key_is_made_tried_rotated_and_revoked(visit, product, viewport):
     admin.context.grant_permissions(["clipboard-read", "clipboard-write"])
     admin.page.locator("[data-copy='#api-key']").click()
     assert admin.page.evaluate("navigator.clipboard.readText()") == first
-    assert first in admin.page.locator("#api-call").inner_text()
-    admin.clicks("I have copied it", "link").looks()
+    assert "$API_KEY" in admin.page.locator("#api-call").inner_text()
+    admin.clicks("I have stored it", "link").looks()
     assert first not in admin.page.content()
 
     admin.chooses("API reference").looks()
+    asked = []
+    admin.page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.accept()))
     status, body = tries(admin, "list_accounts", first, limit="1")
     assert (status, len(body["data"])) == (200, 1)
     assert tries(admin, "list_accounts", first, q="no such customer")[1]["data"] == []
     status, body = tries(admin, "create_account", first, body='{"name": ""}')
     assert (status, body["code"]) == (422, "invalid_request")
+    # Of all that was tried one thing would have changed something.
+    assert asked == ["This is done for real. Go on?"]
     assert tries(admin, "list_accounts", "pc_live_wrong")[0] == 401
     assert tries(admin, "list_accounts", "")[1]["code"] == "key_missing"
     admin.looks()
@@ -66,8 +70,8 @@ def test_a_key_is_made_tried_rotated_and_revoked(visit, product, viewport):
 
     admin.chooses("API keys").clicks("Nightly import", "link")
     admin.clicks("Rotate", "link").looks()
-    admin.page.get_by_label("The text until now").select_option("0")
-    admin.clicks("Rotate key").sees("has a new text").looks()
+    admin.page.get_by_label("The secret until now").select_option("0")
+    admin.clicks("Rotate key").sees("has a new secret").looks()
     second = shown(admin)
     admin.chooses("API reference")
     assert [tries(admin, "list_accounts", key)[0] for key in (first, second)] == [401, 200]
@@ -83,6 +87,10 @@ def test_the_reference_is_filtered_while_it_is_typed(visit, product):
     assert operations.count() > 25
     admin.page.get_by_label("Filter the operations").fill("setup-links delete")
     expect(operations).to_have_count(1)
+    expect(admin.page.locator(".operations details", has_text="Setup links").locator("small")).to_have_text(
+        "1"
+    )
+    expect(admin.page.locator(".operations details", has_text="Events").locator("small")).to_have_text("0")
     admin.page.get_by_label("Filter the operations").fill("no such thing")
     expect(operations).to_have_count(0)
     admin.sees("Nothing matches")

@@ -131,11 +131,11 @@ def test_rotation_shows_the_new_secret_once_and_says_until_when_the_old_one_sign
     text = html.unescape(answer.content.decode())
     secret = re.search(r"whsec_[\w+/]+=*", text).group()
     assert secret != before
-    assert "the secret before signs as well" in text
+    assert "the secret before also signs" in text
     endpoint.refresh_from_db()
     assert endpoint.signing_secrets(clock.now()) == [secret, before]
     assert timedelta(hours=23) < endpoint.previous_until - clock.now() < timedelta(hours=25)
-    assert "the one before signs as well until" in page(owner, f"/webhooks/{endpoint.pk}/")
+    assert "the one before also signs until" in page(owner, f"/webhooks/{endpoint.pk}/")
     assert "The last rotation is not over" in page(owner, f"/webhooks/{endpoint.pk}/secret/")
     owner.client.post(f"/webhooks/{endpoint.pk}/secret/", {"overlap": "0"})
     endpoint.refresh_from_db()

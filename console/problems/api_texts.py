@@ -5,8 +5,8 @@ from console.problems.texts import CUSTOMER, OPERATOR, PARTNER, PROVIDER, Proble
 API_PROBLEMS = {
     "key_missing": Problem(
         "An API key is needed",
-        "Send one with the request: Authorization: Bearer pc_live_… Keys are made in the console under "
-        "Developers, API keys.",
+        "Send one with the request, in the header Authorization: Bearer and the key. Keys are made in the "
+        "console under Developers, API keys.",
         PARTNER,
         status=401,
     ),

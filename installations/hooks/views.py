@@ -16,7 +16,7 @@ from console.paging import LongPaginator
 from console.tenancy import Principal, partner_member
 from installations.ending import name_of
 from installations.hooks import forwarding
-from installations.models import HELD, HookAddress, Installation, ReceivedWebhook
+from installations.models import HELD, HookAddress, Installation, ReceivedWebhook, WebhookDelivery
 
 PAGE_SIZE = 50
 # On the installation's own page.
@@ -126,7 +126,9 @@ def _received(request: HttpRequest, row: Installation, received_id: UUID) -> Rec
 @partner_member
 def one(request: HttpRequest, installation_id: UUID, received_id: UUID) -> HttpResponse:
     row, context = _declared(request, installation_id)
-    context["received"] = _received(request, row, received_id)
+    context["received"] = found = _received(request, row, received_id)
+    told = WebhookDelivery.objects.visible_to(request.principal).filter(message=found.message_id)
+    context["deliveries"] = told.select_related("endpoint").only("endpoint__url", "endpoint__description")
     return render(request, "installations/hooks/received.html", context)
 
 

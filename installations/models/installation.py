@@ -238,6 +238,20 @@ class Installation(PartnerOwned, StoredValues):
         return self.name or f"{self.connector} of {self.account}"
 
     @property
+    def title(self) -> str:
+        """Its connector and its own name, which may say the connector's already."""
+        connector = getattr(self, "connector_name", "") or (
+            self.definition.name if self.definition else self.connector
+        )
+        if connector.lower() in self.name.lower():
+            return self.name
+        return f"{connector} · {self.name}" if self.name else connector
+
+    @property
+    def full_title(self) -> str:
+        return f"{self.title}{', ' if ' of ' in self.title else ' of '}{self.account.name}"
+
+    @property
     def definition(self) -> Connector | None:
         """The connector as this installation knows it; None where it is gone from the library."""
         return releases.find(self.connector, self.release_id)

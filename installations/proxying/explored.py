@@ -167,9 +167,9 @@ def _shown(answer: Answer, method: str, secrets: set[str]) -> Shown:
     if not content:
         note = "It has no body."
     elif answer.header("Content-Encoding").lower() not in ("", "identity"):
-        note = f"{size} of {kind or 'no type'}, compressed. It is not shown here."
+        note = f"{size} of {kind or 'unknown type'}, compressed. It is not shown here."
     elif not _is_text(kind, content):
-        note = f"{size} of {kind or 'no type'}. It is no text, and not shown here."
+        note = f"{size} of {kind or 'unknown type'}. It is no text, and not shown here."
     else:
         text = (content if is_whole else content[:-LEFT_OFF]).decode(charset, "replace")
         body = hide(_tidy(text) if is_whole else text, *secrets)

@@ -198,5 +198,5 @@ def _begin(endpoint: WebhookEndpoint) -> None:
 
 
 def _record(principal: Principal, endpoint: WebhookEndpoint, kind: str, what: str) -> None:
-    text = f"The webhook endpoint {endpoint} {what}"
+    text = f"The webhook endpoint “{endpoint}” {what}"
     Event.objects.record(f"webhook_endpoint.{kind}", principal, text[:300], subject=endpoint)

@@ -3,6 +3,7 @@ from datetime import timedelta
 
 from django import forms
 from django.core.signing import BadSignature, Signer
+from django.utils.html import format_html
 
 from installations.models import WebhookEndpoint
 from installations.webhooks import endpoints
@@ -28,8 +29,9 @@ class EndpointForm(forms.ModelForm):
     types = forms.MultipleChoiceField(
         label="Events",
         required=False,
-        widget=forms.CheckboxSelectMultiple,
-        choices=[(name, f"{name}: {what}") for name, what in TYPES.items()],
+        widget=forms.CheckboxSelectMultiple({"data-visible-if": '{"which": ["some"]}'}),
+        choices=[(name, format_html("<code>{}</code>: {}", name, what)) for name, what in TYPES.items()],
+        help_text="They count for “Only what is chosen here”.",
     )
 
     class Meta:
@@ -43,6 +45,9 @@ class EndpointForm(forms.ModelForm):
         self.fields["url"].widget = forms.URLInput(
             {"placeholder": "https://app.example.com/webhooks", "spellcheck": "false"}
         )
+        self.fields[
+            "url"
+        ].help_text = "https, on port 443 or 8443. In development plain http to 127.0.0.1 works as well."
         self.initial["which"] = SOME if self.instance.types else ALL
 
     def clean_id(self) -> uuid.UUID:
@@ -69,13 +74,13 @@ class EndpointForm(forms.ModelForm):
 
 class RotateForm(forms.Form):
     overlap = forms.TypedChoiceField(
-        label="The secret of now signs as well",
+        label="The current secret also signs for",
         coerce=lambda hours: timedelta(hours=int(hours)),
         choices=[
-            (24, "for one day"),
-            (72, "for three days"),
-            (168, "for a week"),
-            (0, "no more: it is known"),
+            (24, "one day"),
+            (72, "three days"),
+            (168, "a week"),
+            (0, "stop at once: it has leaked"),
         ],
         initial=24,
         help_text="Until then each message carries both signatures, so that you can store the new secret "

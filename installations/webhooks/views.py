@@ -1,6 +1,8 @@
 """Where a partner's own software is told what happens, and what came of it."""
 
 import json
+from collections.abc import Iterable
+from datetime import timedelta
 from uuid import UUID
 
 from django.contrib import messages
@@ -11,15 +13,25 @@ from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from console import clock
+from console.models import Account
 from console.paging import LongPaginator, asked_for
 from console.problems import ProblemError
 from console.tenancy import partner_member
-from installations.models import DeliveryState, Installation, WebhookDelivery, WebhookEndpoint
+from installations.models import (
+    DeliveryState,
+    Installation,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookMessage,
+)
+from installations.views import named
 from installations.webhooks import endpoints
 from installations.webhooks.forms import EndpointForm, ReplayForm, RotateForm
 from installations.webhooks.types import REASONS, WHY
 
 PAGE_SIZE = 50
+# So long the page of a delivery looks by itself what came of it.
+AWAITED = timedelta(seconds=20)
 
 
 def _endpoint(request: HttpRequest, endpoint_id: UUID) -> WebhookEndpoint:
@@ -71,17 +83,46 @@ def webhook(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
     rows = WebhookDelivery.objects.visible_to(request.principal).filter(endpoint=row)
     if state in DeliveryState.values:
         rows = rows.filter(state=state)
-    columns = ["message__type", "state", "status", "attempts", "next_at", "created_at"]
-    page = LongPaginator(rows, PAGE_SIZE, joined=["message"], columns=columns)
+    columns = [
+        *("message__type", "message__installation_id", "message__account_id"),
+        *("state", "status", "attempts", "tries", "next_at", "created_at"),
+    ]
+    pages = LongPaginator(rows, PAGE_SIZE, joined=["message"], columns=columns)
+    page = pages.get_page(request.GET.get("page"))
+    _say_about(request, page.object_list)
+    failed = WebhookDelivery.objects.visible_to(request.principal).filter(
+        endpoint=row, state=DeliveryState.FAILED
+    )
     context = {
         "endpoint": row,
-        "page": page.get_page(request.GET.get("page")),
+        "page": page,
+        "has_failed": failed.exists(),
         "state": state if state in DeliveryState.values else "",
         "states": DeliveryState.choices,
         "replay": ReplayForm(),
         "overlap": row.previous_until if row.previous_until and row.previous_until > clock.now() else None,
     }
     return render(request, "installations/webhooks/detail.html", context)
+
+
+def _say_about(request: HttpRequest, deliveries: Iterable[WebhookDelivery]) -> None:
+    """Give each the account and the connector that it is about, as far as they are still there."""
+    messages = [row.message for row in deliveries]
+    installed = Installation.objects.visible_to(request.principal).of_partner(
+        request.principal, list({message.installation_id for message in messages} - {None})
+    )
+    named(installed.values())
+    accounts = Account.objects.visible_to(request.principal).in_bulk(
+        {message.account_id for message in messages} - {None}
+    )
+    gone = [message.pk for message in messages if message.installation_id not in {*installed, None}]
+    kept = WebhookMessage.objects.visible_to(request.principal).filter(pk__in=gone) if gone else ()
+    told = {message.pk: json.loads(message.payload)["data"] for message in kept}
+    for row in deliveries:
+        installation = installed.get(row.message.installation_id)
+        row.account = accounts.get(row.message.account_id)
+        said = told.get(row.message_id, {}).get("connector", "")
+        row.connector_name = installation.connector_name if installation else said
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -177,14 +218,17 @@ def delivery(request: HttpRequest, delivery_id: UUID) -> HttpResponse:
         {**entry, "at": parse_datetime(entry["at"]), "why": WHY.get(entry["problem"], "")}
         for entry in reversed(row.tries)
     ]
+    # Within a moment there is something to see.
+    is_under_way = row.next_at and row.endpoint.is_active and row.next_at <= clock.now()
     context = {
         "delivery": row,
         "endpoint": row.endpoint,
         "payload": json.dumps(json.loads(row.message.payload), indent=2, ensure_ascii=False),
         "tries": tries,
         "installation": visible.filter(pk=about).first() if about else None,
-        # Within a moment there is something to see.
-        "is_under_way": row.next_at and row.endpoint.is_active and row.next_at <= clock.now(),
+        "is_under_way": is_under_way,
+        "is_awaited": is_under_way and clock.now() < row.next_at + AWAITED,
+        "state": row.get_state_display(),
     }
     return render(request, "installations/webhooks/delivery.html", context)
 
