@@ -262,6 +262,7 @@ api = Api(
                 "Credentials",
                 "Proxy",
                 "Webhooks",
+                "Received webhooks",
                 "Events",
             )
         ]
