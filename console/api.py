@@ -34,6 +34,7 @@ from console.idempotency import idempotent
 from console.models import Account, Event
 from console.problems import ProblemError
 from installations.api import routers as installed
+from installations.webhooks.described import webhooks
 
 accounts, record = Router(tags=["Accounts"]), Router(tags=["Events"])
 
@@ -221,6 +222,7 @@ class Api(NinjaAPI):
                 # What the key must be allowed, as a role (OpenAPI 3.1, security requirement object).
                 operation["security"] = [{"ApiKey": [needed[operation["operationId"]]]}]
                 self._complete(method, operation)
+        schema["webhooks"] = webhooks()
         return schema
 
     def _scopes(self) -> dict[str, str]:

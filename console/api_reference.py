@@ -72,10 +72,21 @@ class Operation:
 
 
 @dataclass(frozen=True)
+class Told:
+    """What is posted to the partner's endpoints."""
+
+    type: str
+    what: str
+    members: tuple[Member, ...]
+    example: str
+
+
+@dataclass(frozen=True)
 class Reference:
     # Paragraphs, each of texts of which every second one is code.
     about: tuple[list[str], ...]
     tags: tuple[tuple[str, tuple[Operation, ...]], ...]
+    told: tuple[Told, ...]
 
 
 @lru_cache
@@ -88,7 +99,8 @@ def reference() -> Reference:
             found = reader.operation(path, method, operation)
             tags[found.tag].append(found)
     about = tuple(paragraph.split("`") for paragraph in document["info"]["description"].split("\n\n"))
-    return Reference(about, tuple((tag, tuple(found)) for tag, found in tags.items()))
+    told = tuple(reader.told(type, found["post"]) for type, found in document["webhooks"].items())
+    return Reference(about, tuple((tag, tuple(found)) for tag, found in tags.items()), told)
 
 
 class _Reader:
@@ -118,6 +130,15 @@ class _Reader:
             answers=tuple(self.answer(code, said) for code, said in codes.items() if code < 400),
             problems=tuple((code, HTTPStatus(code).phrase) for code in sorted(codes) if code >= 400),
             curl=_curl(path, method, example),
+        )
+
+    def told(self, type: str, found: dict) -> Told:
+        body = found["requestBody"]["content"]["application/json"]
+        return Told(
+            type=type,
+            what=found["summary"],
+            members=self.members(body["schema"]["properties"]["data"]),
+            example=json.dumps(body["example"], indent=2, ensure_ascii=False),
         )
 
     def parameter(self, found: dict) -> Member:
