@@ -34,6 +34,7 @@ from console.idempotency import idempotent
 from console.models import Account, Event
 from console.problems import ProblemError
 from installations.api import routers as installed
+from installations.webhooks.described import webhooks
 
 accounts, record = Router(tags=["Accounts"]), Router(tags=["Events"])
 
@@ -177,6 +178,7 @@ class Api(NinjaAPI):
                 # What the key must be allowed, as a role (OpenAPI 3.1, security requirement object).
                 said["security"] = [{"ApiKey": [needed[said["operationId"]]]}]
                 self._complete(method, said)
+        schema["webhooks"] = webhooks()
         return schema
 
     def _scopes(self) -> dict[str, str]:
@@ -221,6 +223,7 @@ api = Api(
                 "Credentials",
                 "Proxy",
                 "Webhooks",
+                "Received webhooks",
                 "Events",
             )
         ]

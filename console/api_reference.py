@@ -125,10 +125,21 @@ class Operation:
 
 
 @dataclass(frozen=True)
+class Told:
+    """What is posted to the partner's endpoints."""
+
+    type: str
+    what: str
+    members: tuple[Member, ...]
+    example: str
+
+
+@dataclass(frozen=True)
 class Reference:
     # Paragraphs.
     about: tuple[str, ...]
     tags: tuple[tuple[str, tuple[Operation, ...]], ...]
+    told: tuple[Told, ...]
 
 
 @lru_cache
@@ -141,7 +152,8 @@ def reference() -> Reference:
             found = reader.operation(path, method, operation)
             tags[found.tag].append(found)
     about = document["info"]["description"].replace("_…`.", "_` and the rest of the key.").split("\n\n")
-    return Reference(tuple(about), tuple((tag, tuple(found)) for tag, found in tags.items()))
+    told = tuple(reader.told(type, found["post"]) for type, found in document["webhooks"].items())
+    return Reference(tuple(about), tuple((tag, tuple(found)) for tag, found in tags.items()), told)
 
 
 class _Reader:
@@ -173,6 +185,15 @@ class _Reader:
                 (code, HTTPStatus(code).phrase, _codes(code, found)) for code in sorted(codes) if code >= 400
             ),
             curl=_curl(path, method, example),
+        )
+
+    def told(self, type: str, found: dict) -> Told:
+        body = found["requestBody"]["content"]["application/json"]
+        return Told(
+            type=type,
+            what=found["summary"],
+            members=self.members(body["schema"]["properties"]["data"]),
+            example=json.dumps(body["example"], indent=2, ensure_ascii=False),
         )
 
     def parameter(self, found: dict) -> Member:

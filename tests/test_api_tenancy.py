@@ -28,6 +28,8 @@ OPERATIONS = [operation for _, operations in reference().tags for operation in o
 # Which name an object of one partner in their path; a connector's key may be one of the library's.
 OF_ACCOUNTS = [operation for operation in OPERATIONS if "_id}" in operation.path]
 OF_INSTALLATIONS = [operation for operation in OPERATIONS if "{installation_id}" in operation.path]
+# To which an installation has to declare webhooks.
+OF_HOOKED = [operation for operation in OF_INSTALLATIONS if "/webhook" in operation.path]
 OF_CONNECTORS = [operation for operation in OPERATIONS if "{key}" in operation.path]
 LISTS = [operation for operation in OPERATIONS if any(part.name == "cursor" for part in operation.parameters)]
 FREE = [operation for operation in LISTS if "{" not in operation.path]
@@ -49,10 +51,12 @@ def key_of(partner: Partner, **fields) -> tuple[ApiKey, str]:
     return row, written
 
 
-def own(side: Side) -> dict:
+def own(side: Side, operation: Operation) -> dict:
+    installation = side.hooked if operation in OF_HOOKED else side.installation
     return {
         "account_id": side.account.pk,
-        "installation_id": side.installation.pk,
+        "installation_id": installation.pk,
+        "received_id": side.received.pk,
         "link_id": side.link.pk,
         "endpoint_id": side.endpoint.pk,
         "delivery_id": side.delivery.pk,
@@ -62,7 +66,7 @@ def own(side: Side) -> dict:
 
 
 def missing() -> dict:
-    names = ("account_id", "installation_id", "link_id", "endpoint_id", "delivery_id")
+    names = ("account_id", "installation_id", "link_id", "endpoint_id", "delivery_id", "received_id")
     return {**{name: uuid.uuid4() for name in names}, "key": "custom-nothing", "rest": "items"}
 
 
@@ -97,6 +101,7 @@ def rows() -> dict:
 def test_the_document_holds_operations_of_each_kind():
     assert len(OPERATIONS) > 25
     assert len(OF_INSTALLATIONS) > 10
+    assert len(OF_HOOKED) == 6
     assert OF_CONNECTORS
     assert {operation.scope for operation in OPERATIONS} <= set(SCOPES)
 
@@ -106,7 +111,7 @@ def test_a_key_of_the_company_reaches_what_is_its_own(world, operation):
     """Otherwise no refusal below would prove anything. Its body is the example of the reference."""
     _, written = key_of(world.northwind.partner)
     with undone():
-        answer = call(written, operation, own(world.northwind))
+        answer = call(written, operation, own(world.northwind, operation))
     assert answer.status_code not in (400, 401, 403, 404, 405), answer.content
     # What is said of the example's values, an account that nobody has, is another matter than its form.
     assert answer.status_code != 422 or operation.id in ("create_installation", "import_credential")
@@ -117,7 +122,7 @@ def test_a_key_of_another_partner_cannot_tell_a_foreign_object_from_none(world, 
     _, written = key_of(world.contoso.partner)
     before = rows()
     with undone():
-        answers = [call(written, operation, given) for given in (own(world.northwind), missing())]
+        answers = [call(written, operation, given) for given in (own(world.northwind, operation), missing())]
         assert not changed(before, rows())
     assert {answer.status_code for answer in answers} == {404}, answers[0].content
     assert told(answers[0]) == told(answers[1])
@@ -129,7 +134,7 @@ def test_a_key_for_one_account_reaches_no_other(world, operation):
     _, written = key_of(northwind.partner, account=northwind.other.account)
     before = rows()
     with undone():
-        answers = [call(written, operation, given) for given in (own(northwind), missing())]
+        answers = [call(written, operation, given) for given in (own(northwind, operation), missing())]
         assert not changed(before, rows())
     assert {answer.status_code for answer in answers} == {404}, answers[0].content
     assert told(answers[0]) == told(answers[1])
@@ -140,7 +145,7 @@ def test_a_test_key_reaches_nothing_that_customers_have_installed(world, operati
     _, written = key_of(world.northwind.partner, environment="test")
     before = rows()
     with undone():
-        answer = call(written, operation, own(world.northwind))
+        answer = call(written, operation, own(world.northwind, operation))
         assert not changed(before, rows())
     assert answer.status_code == 404
 
@@ -148,9 +153,9 @@ def test_a_test_key_reaches_nothing_that_customers_have_installed(world, operati
 @every(OF_INSTALLATIONS)
 def test_a_live_key_reaches_no_try_out(world, operation):
     _, written = key_of(world.northwind.partner)
-    Installation.objects.filter(pk=world.northwind.installation.pk).update(is_tryout=True)
+    Installation.objects.filter(account=world.northwind.account).update(is_tryout=True)
     with undone():
-        assert call(written, operation, own(world.northwind)).status_code == 404
+        assert call(written, operation, own(world.northwind, operation)).status_code == 404
 
 
 @every(OPERATIONS)
@@ -159,7 +164,7 @@ def test_every_operation_needs_its_scope_and_no_other_will_do(world, operation):
     _, written = key_of(world.northwind.partner, scopes=others)
     before = rows()
     with undone():
-        answer = call(written, operation, own(world.northwind))
+        answer = call(written, operation, own(world.northwind, operation))
         assert not changed(before, rows())
     assert (answer.status_code, code_of(answer)) == (403, "scope_missing")
 
@@ -212,10 +217,20 @@ def test_a_link_is_looked_for_at_the_installation_that_is_named(world):
     (operation,) = (found for found in OPERATIONS if found.id == "revoke_setup_link")
     side = world.northwind
     _, written = key_of(side.partner)
-    given = own(side) | {"link_id": side.other.link.pk}
+    given = own(side, operation) | {"link_id": side.other.link.pk}
     assert call(written, operation, given).status_code == 404
     side.other.link.refresh_from_db()
     assert side.other.link.state != "revoked"
+
+
+@every([operation for operation in OF_HOOKED if "{received_id}" in operation.path])
+def test_what_came_is_looked_for_at_the_installation_that_is_named(world, operation):
+    side = world.northwind
+    _, written = key_of(side.partner)
+    Installation.objects.filter(pk=side.installation.pk).update(connector="stripe")
+    given = own(side, operation) | {"installation_id": side.installation.pk}
+    with undone():
+        assert call(written, operation, given).status_code == 404
 
 
 # ── what is switched off is off at the very next call ───────────────────────────────────────────
@@ -260,7 +275,7 @@ def test_what_was_ended_is_refused_at_the_very_next_call_of_every_operation(worl
             assert call(written, first, {}).status_code == 200
             end(row)
             before = rows()
-            answer = call(written, operation, own(world.northwind))
+            answer = call(written, operation, own(world.northwind, operation))
             assert (answer.status_code, code_of(answer)) == (status, code), operation.id
             assert not changed(before, rows()), operation.id
 
@@ -268,7 +283,7 @@ def test_what_was_ended_is_refused_at_the_very_next_call_of_every_operation(worl
 @every(OPERATIONS)
 def test_without_a_key_there_is_nothing_whoever_is_signed_in(world, operation):
     for client in (world.colleague, world.staff, world.northwind.customer, world.anonymous):
-        path = operation.path.format(**own(world.northwind))
+        path = operation.path.format(**own(world.northwind, operation))
         answer = client.generic(operation.method, path, operation.example, content_type="application/json")
         assert (answer.status_code, code_of(answer)) == (401, "key_missing")
 

@@ -1,6 +1,8 @@
 """Everything that there is to tell is told, in the transaction in which it happens, and only then."""
 
+import html
 import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -18,11 +20,13 @@ from installations.models import (
     WebhookMessage,
 )
 from installations.webhooks import endpoints
-from installations.webhooks.types import TYPES
+from installations.webhooks.described import example, webhooks
+from installations.webhooks.types import TEST, TOLD, TYPES
 from tests.conftest import open_link, work
 from tests.mailing import customer
 from tests.rotating import connected, store_client
 from tests.test_links import person_connects
+from tests.test_receiving import Sender, install
 
 pytestmark = pytest.mark.django_db
 
@@ -34,8 +38,13 @@ def endpoint(owner) -> WebhookEndpoint:
 
 
 def told() -> list[tuple[str, dict]]:
+    """By type what was said; fail if it is not what is documented."""
     rows = WebhookMessage.objects.order_by("occurred_at", "id")
-    return [(row.type, json.loads(row.payload)["data"]) for row in rows]
+    found = [(row.type, json.loads(row.payload)["data"]) for row in rows]
+    for type, data in found:
+        assert not data.keys() - TOLD[type].data.model_fields.keys(), f"{type} says what is not documented"
+        TOLD[type].data.model_validate(data)
+    return found
 
 
 def kinds() -> list[str]:
@@ -232,6 +241,72 @@ def test_each_kind_of_event_has_a_place_where_it_is_announced():
     code = [path.read_text() for path in Path(installations.__file__).parent.rglob("*.py")]
     for name in TYPES.keys() - {"webhook.received"}:
         assert sum(f'"{name}"' in text for text in code) >= 2, name
+
+
+def test_what_is_documented_is_what_is_told(owner, account, northwind, installation, heartland, endpoint):
+    """Everything that can happen, once: no member comes that is not documented, and each of them comes."""
+    query = f"?account={account.pk}&connector=heartland-retail"
+    owner.client.post(f"/installations/add/{query}", {"name": "", "description": "", "then": "later"})
+    connect(installation, heartland)
+    connect(installation, heartland)
+    row = Installation.objects.select_related("partner", "account").get(pk=installation.pk)
+    attention.need(row, row.current_version(), "permission_missing")
+    health.check(Installation.objects.select_related("partner", "account").get(pk=installation.pk))
+    link, _ = SetupLink.issue(row, by="owner@northwind.example")
+    expire(link)
+    ending.disconnect(row, owner.principal)
+    ending.remove(row, owner.principal)
+    sender = Sender(install(account, "github"))
+    for body in (b'{"a": 1}', b"\xff"):
+        sender.posts(body)
+    endpoints.test(owner.principal, endpoint)
+    seen: dict[str, list[set[str]]] = {}
+    for type, data in told():
+        seen.setdefault(type, []).append(set(data))
+    assert seen.keys() == TOLD.keys()
+    for type, all_members in seen.items():
+        fields = TOLD[type].data.model_fields
+        assert set.union(*all_members) == fields.keys(), type
+        always = {name for name, field in fields.items() if field.is_required()}
+        assert set.intersection(*all_members) >= always, type
+
+
+def test_what_may_be_left_out_is_not_always_there(northwind, account, endpoint):
+    sender = Sender(install(account, "github"))
+    sender.posts(b"{}")
+    ((_, data),) = told()
+    assert "body_left_out" not in data
+
+
+@pytest.mark.parametrize("type", TOLD)
+def test_each_example_is_one_that_could_come(type):
+    found, model = example(type), TOLD[type].data
+    assert found["type"] == type
+    assert not found["data"].keys() - model.model_fields.keys()
+    assert not TOLD[type].example.keys() - model.model_fields.keys()
+    model.model_validate(found["data"])
+
+
+def test_the_document_describes_each_type_and_each_member():
+    described = webhooks()
+    assert described.keys() == TYPES.keys() | {TEST}
+    for type, operations in described.items():
+        content = operations["post"]["requestBody"]["content"]["application/json"]
+        assert content["example"] == example(type)
+        members = content["schema"]["properties"]["data"]["properties"]
+        assert members.keys() == TOLD[type].data.model_fields.keys()
+        assert all(member["description"] for member in members.values())
+
+
+def test_the_reference_says_what_each_type_tells(owner):
+    text = owner.client.get("/api/reference/").content.decode()
+    for type, told_of in TOLD.items():
+        assert f'id="{type}"' in text
+        assert f'href="#{type}"' in text
+        assert all(f"<code>{name}</code>" in text for name in told_of.data.model_fields)
+    assert json.loads(html.unescape(re.findall(r"<pre[^>]*>({.*?})</pre>", text, re.DOTALL)[-1])) == example(
+        TEST
+    )
 
 
 def test_within_one_transaction_several_things_may_be_told(northwind, owner, endpoint):

@@ -117,6 +117,25 @@ API_PROBLEMS = {
         PARTNER,
         status=409,
     ),
+    "webhooks_not_declared": Problem(
+        "This connector receives no webhooks",
+        "Its manifest does not say how the application signs webhooks, so there is no address for them.",
+        PARTNER,
+        status=409,
+    ),
+    "webhook_secret_not_expected": Problem(
+        "No secret is to be entered here",
+        "For this application the secret is made together with the address, or the application brings it "
+        "along. Make the address without one.",
+        CUSTOMER,
+        status=409,
+    ),
+    "webhook_not_wanted": Problem(
+        "None of your endpoints takes webhook.received",
+        "So there is nobody to forward it to, and it stays here. Add an endpoint, or let one take that type.",
+        PARTNER,
+        status=409,
+    ),
     "import_refused": Problem(
         "This credential was not imported",
         "{connector} did not confirm it, so nothing was stored. words says why.",

@@ -4,7 +4,11 @@ import json
 from datetime import timedelta
 from typing import Any
 
+from django.db import transaction
+
 from console import clock
+from console.models import Event
+from console.tenancy import Principal
 from console.tidying import daily, throw_away
 from installations.models import Installation, ReceivedWebhook
 from installations.webhooks import outbox
@@ -29,12 +33,24 @@ def forward(received: ReceivedWebhook, installation: Installation) -> bool:
             "received_at": received.received_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "content_type": received.content_type or None,
             "size": received.size,
+            "webhook_path": f"/api/v1/installations/{installation.pk}/webhooks/{received.pk}",
             **_body(received),
         },
     )
     if message:
         received.forwarded(message.pk)
     return message is not None
+
+
+def forward_again(received: ReceivedWebhook, installation: Installation, principal: Principal) -> bool:
+    """Tell it once more, as a new message, because somebody wants it; False where no endpoint does."""
+    with transaction.atomic():
+        told = forward(received, installation)
+        if told:
+            Event.objects.record(
+                "webhook.forwarded", principal, "A webhook was forwarded again", subject=installation
+            )
+    return told
 
 
 def _body(received: ReceivedWebhook) -> dict[str, Any]:

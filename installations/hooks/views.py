@@ -1,22 +1,19 @@
 """The pages of what a provider sends: the address to register, the secret, and what came."""
 
-import secrets
 from uuid import UUID
 
 from django import forms
 from django.contrib import messages
-from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from connectors.manifest.webhook import Webhook
-from console.models import Event
 from console.paging import LongPaginator
 from console.tenancy import Principal, partner_member
 from installations.ending import name_of
-from installations.hooks import forwarding
-from installations.models import HELD, HookAddress, Installation, ReceivedWebhook, WebhookDelivery
+from installations.hooks import addresses, forwarding
+from installations.models import HookAddress, Installation, ReceivedWebhook, WebhookDelivery
 
 PAGE_SIZE = 50
 # On the installation's own page.
@@ -41,9 +38,8 @@ class SecretForm(forms.Form):
 
 def summary(installation: Installation, principal: Principal) -> dict | None:
     """What the installation's page says of webhooks; None where its connector declares none."""
-    connector = installation.definition
-    webhook = connector and connector.manifest.webhook
-    if not webhook:
+    webhook = addresses.declared(installation)
+    if webhook is None:
         return None
     address = HookAddress.objects.visible_to(principal).filter(installation=installation).first()
     rows = ReceivedWebhook.objects.visible_to(principal).filter(installation=installation).defer("body")
@@ -51,7 +47,7 @@ def summary(installation: Installation, principal: Principal) -> dict | None:
         "webhook": webhook,
         "address": address,
         "latest": rows[:LATEST],
-        "may_begin": installation.status in HELD and not installation.disabled_at,
+        "may_begin": addresses.may_begin(installation),
     }
 
 
@@ -87,14 +83,8 @@ def make_address(request: HttpRequest, installation_id: UUID) -> HttpResponse:
     if request.method != "POST" or not form.is_valid():
         status = 422 if form.errors else 200
         return render(request, "installations/hooks/address.html", {**context, "form": form}, status=status)
-    ours = secrets.token_urlsafe(32) if webhook.secret.by == "us" else None
-    entered = form.cleaned_data["secret"] or (before and before.secret)
-    with transaction.atomic():
-        secret = entered if webhook.secret.by == "provider" else ours
-        url = HookAddress.issue(row, by=request.principal.actor, secret=secret or None)
-        told = "Another webhook address was made" if before else "A webhook address was made"
-        Event.objects.record("webhook_address.made", request.principal, told, subject=row)
-    context |= {"url": url, "ours": ours, "is_missing": webhook.secret.by == "provider" and not secret}
+    made = addresses.make(row, webhook, before, form.cleaned_data["secret"], request.principal)
+    context |= made._asdict()
     return render(request, "installations/hooks/made.html", context)
 
 
@@ -103,14 +93,11 @@ def make_address(request: HttpRequest, installation_id: UUID) -> HttpResponse:
 def enter_secret(request: HttpRequest, installation_id: UUID) -> HttpResponse:
     row, context = _declared(request, installation_id)
     address, webhook = context["address"], context["webhook"]
-    if webhook.secret.by != "provider" or address is None or address.ended_at:
+    if not addresses.expects_secret(webhook, address):
         raise Http404("no secret is expected")
     form = SecretForm(request.POST if request.method == "POST" else None, webhook=webhook)
     if request.method == "POST" and form.is_valid():
-        with transaction.atomic():
-            address.set_secret(form.cleaned_data["secret"])
-            told = f"The {webhook.secret.label} of its webhooks was stored"
-            Event.objects.record("webhook_secret.stored", request.principal, told, subject=row)
+        addresses.store_secret(address, webhook, form.cleaned_data["secret"], request.principal)
         messages.success(request, f"The {webhook.secret.label} was stored.")
         return redirect("installation-webhooks", row.pk)
     context["form"] = form
@@ -137,13 +124,7 @@ def one(request: HttpRequest, installation_id: UUID, received_id: UUID) -> HttpR
 def forward_again(request: HttpRequest, installation_id: UUID, received_id: UUID) -> HttpResponse:
     row, _ = _declared(request, installation_id)
     found = _received(request, row, received_id)
-    with transaction.atomic():
-        told = forwarding.forward(found, row)
-        if told:
-            Event.objects.record(
-                "webhook.forwarded", request.principal, "A webhook was forwarded again", subject=row
-            )
-    if told:
+    if forwarding.forward_again(found, row, request.principal):
         messages.success(request, "It is on its way to your endpoints again.")
     else:
         messages.error(request, "None of your endpoints takes webhook.received, so it stays here.")

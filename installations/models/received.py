@@ -39,6 +39,9 @@ class HookAddress(PartnerOwned):
     The token has 256 random bits, stands in the address alone, and is kept here as its SHA-256.
     """
 
+    account_path = "installation__account_id"
+    tryout_path = "installation__is_tryout"
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     installation = models.OneToOneField(Installation, models.CASCADE)
     token_digest = models.CharField(max_length=64, unique=True, editable=False)
@@ -101,6 +104,9 @@ class HookAddress(PartnerOwned):
 class ReceivedWebhook(PartnerOwned):
     """A request that was proven to come from the provider. Each event is here once."""
 
+    account_path = "installation__account_id"
+    tryout_path = "installation__is_tryout"
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     installation = models.ForeignKey(Installation, models.CASCADE)
     received_at = models.DateTimeField()
@@ -149,6 +155,12 @@ class ReceivedWebhook(PartnerOwned):
     def content(self) -> bytes:
         kept = self.body
         return kept["text"].encode() if "text" in kept else base64.b64decode(kept["base64"])
+
+    @property
+    def written(self) -> tuple[str, str]:
+        """The body for programs: as it came in UTF-8, or in base64; and which of the two."""
+        kept = self.body
+        return (kept["text"], "utf-8") if "text" in kept else (kept["base64"], "base64")
 
     @cached_property
     def shown(self) -> str:
