@@ -25,7 +25,10 @@ class ApiKeyForm(forms.ModelForm):
 
     scopes = forms.MultipleChoiceField(
         label="What it may do",
-        choices=[(name, format_html("<code>{}</code>: {}", name, said)) for name, said in SCOPES.items()],
+        choices=[
+            (name, format_html("<span><code>{}</code>: {}</span>", name, said))
+            for name, said in SCOPES.items()
+        ],
         widget=forms.CheckboxSelectMultiple,
         help_text="As little as its work needs.",
         error_messages={"required": "Choose at least one: a key without any opens nothing."},

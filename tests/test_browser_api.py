@@ -101,7 +101,8 @@ def test_the_reference_can_be_read_without_scripts(visit, product):
     expect(admin.page.locator("#list_accounts h3")).to_be_visible()
     expect(admin.page.get_by_text("Try it", exact=True).first).to_be_hidden()
     admin.page.locator("#list_accounts summary", has_text="With curl").click()
-    admin.sees("Authorization: Bearer $API_KEY")
+    expect(admin.page.locator("#curl-list_accounts")).to_contain_text("Authorization: Bearer $API_KEY")
+    expect(admin.page.locator("#curl-list_accounts")).to_be_visible()
 
 
 def test_anybody_reads_what_a_problem_means(visit, viewport):

@@ -61,7 +61,7 @@ def test_it_is_found_in_the_menu_and_works_without_scripts(visit, product):
     admin = visit(java_script_enabled=False).signs_in(product.admin)
     connects(admin, product)
     admin.goes_to("/").chooses("API explorer")
-    admin.clicks("Explore Heartland Retail of Harbor Street Outfitters", "link")
+    admin.clicks("Explore Heartland Retail of Harbor Street Outfitters, Harbor Street Outfitters", "link")
     admin.enters(Path="items", Body="{}")
     admin.page.get_by_label("Method", exact=True).select_option("POST")
     admin.clicks("Send").sees("Confirm that you mean it")

@@ -12,7 +12,7 @@ from django.urls import path
 from connectors import registry
 from console import throttle, urls
 from console.middleware import network_of
-from console.models import Account, Event, Partner, User
+from console.models import Account, ApiKey, Event, Partner, User
 from installations.models import Installation
 from tests.conftest import PASSWORD, person, sign_in
 
@@ -532,13 +532,15 @@ def test_the_first_steps_are_ticked_off_one_by_one(owner):
         steps = page.split('<ol class="checklist">')[1].split("</ol>")[0]
         return [found == ' class="done"' for found in re.findall(r"<li( class=\"done\")?>", steps)]
 
-    assert done() == [False, False, False]
+    assert done() == [False, False, False, False]
+    ApiKey.objects.create(partner=owner.partner, name="Nightly import", prefix="x" * 12, scopes=["read"])
+    assert done() == [False, False, False, True]
     owner.client.post(
         "/connectors/library/heartland-retail/settings/", {"client_id": "a", "client_secret": "b"}
     )
-    assert done() == [True, False, False]
+    assert done() == [True, False, False, True]
     owner.client.post("/accounts/add/", {"name": "Harbor", "external_id": ""})
-    assert done() == [True, True, False]
+    assert done() == [True, True, False, True]
     Installation.objects.create(
         partner=owner.partner, account=Account.objects.get(), connector="heartland-retail"
     )

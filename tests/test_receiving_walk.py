@@ -51,7 +51,7 @@ def test_an_address_is_registered_and_what_comes_is_looked_at(visit, product, vi
     admin.clicks("Make an address", "link").looks()
     admin.clicks("Make the address").sees("The webhook address is ready").looks()
     address, secret = (admin.page.locator(f"#hook-{name}").inner_text() for name in ("address", "secret"))
-    admin.clicks("Back to the installation", "link").sees("Nothing has come yet").looks()
+    admin.clicks("I have stored it", "link").sees("Nothing has come yet").looks()
     assert secret not in admin.page.content()
     assert [sends(address, secret, "issues", "d-1") for _ in range(2)] == [200, 200]
     assert sends(address, "wrong", "issues", "d-2") == 401

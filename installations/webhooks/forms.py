@@ -30,7 +30,10 @@ class EndpointForm(forms.ModelForm):
         label="Events",
         required=False,
         widget=forms.CheckboxSelectMultiple({"data-visible-if": '{"which": ["some"]}'}),
-        choices=[(name, format_html("<code>{}</code>: {}", name, what)) for name, what in TYPES.items()],
+        choices=[
+            (name, format_html("<span><code>{}</code>: {}</span>", name, what))
+            for name, what in TYPES.items()
+        ],
         help_text="They count for “Only what is chosen here”.",
     )
 
