@@ -5,12 +5,13 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 from standardwebhooks import Webhook
 
 from console import clock
 from console.models import Event
 from installations.models import WebhookDelivery, WebhookEndpoint
-from installations.webhooks import endpoints
+from installations.webhooks import endpoints, outbox
 from tests.mailing import customer
 from tests.webhooks import endpoint_of, pass_time, send, tell
 
@@ -258,3 +259,32 @@ def test_the_partner_reads_no_more_of_a_strangers_than_of_what_is_not_there(owne
     for path in (f"/webhooks/{endpoint.pk}/", f"/webhooks/deliveries/{row.pk}/"):
         assert owner.client.get(path).status_code == 404
     assert str(endpoint.pk) not in page(owner, "/webhooks/")
+
+
+def test_the_log_says_of_whom_and_what_a_delivery_is(owner, account, installation, receiver):
+    endpoint, _ = endpoint_of(owner, receiver.url())
+    with transaction.atomic():
+        outbox.announce("installation.created", installation=installation)
+    path = f"/webhooks/{endpoint.pk}/"
+    row = rf"{re.escape(account.name)}</a>\s*<small>Heartland Retail</small>"
+    assert re.search(row, page(owner, path))
+    # The account of what is gone is there still, and the message says what it was.
+    installation.delete()
+    text = page(owner, path)
+    assert re.search(rf"{re.escape(account.name)}</a>\s*<small>heartland-retail</small>", text)
+    assert "Send again what failed" not in text
+    WebhookDelivery.objects.update(state="failed", next_at=None)
+    assert "Send again what failed" in page(owner, path)
+
+
+def test_a_delivery_is_looked_at_by_itself_for_twenty_seconds(owner, receiver):
+    endpoint, _ = endpoint_of(owner, receiver.url())
+    tell(owner.partner.pk)
+    path = f"/webhooks/deliveries/{WebhookDelivery.objects.get(endpoint=endpoint).pk}/"
+    assert {"data-again", 'http-equiv="refresh"'} <= set(
+        re.findall(r'data-again|http-equiv="refresh"', page(owner, path))
+    )
+    WebhookDelivery.objects.update(next_at=clock.now() - timedelta(seconds=21))
+    assert not re.search(r'data-again|http-equiv="refresh"', page(owner, path))
+    send()
+    assert not re.search(r'data-again|http-equiv="refresh"', page(owner, path))
