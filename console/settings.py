@@ -105,8 +105,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     }
 else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
-# Of each web server's process and each worker, to PostgreSQL at most: console/lending.py.
-DATABASE_CONNECTIONS = env.int("DATABASE_CONNECTIONS", default=10)
+# Of each server process and worker to PostgreSQL at most; 0: one for each thread. console/lending.py
+DATABASE_CONNECTIONS = env.int("DATABASE_CONNECTIONS", default=0)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {
     "default": env.cache("CACHE_URL", default="locmemcache://"),

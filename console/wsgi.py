@@ -15,6 +15,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 try:
     django_application = get_wsgi_application()
 
+    from django.conf import settings
+
     from console import lending
     from console.checks import refuse_wrong_keys
     from console.logs import Unquoted
@@ -28,7 +30,7 @@ try:
     gc.freeze()
 
     refuse_wrong_keys()
-    lending.share()
+    lending.share(settings.DATABASE_CONNECTIONS)
 except SystemExit as refusal:
     sys.stderr.write(f"{refusal}\n")
     raise SystemExit(DO_NOT_START_ANOTHER) from refusal

@@ -11,6 +11,9 @@ from django.db import connection, connections
 
 from console import lending
 
+# Connections to PostgreSQL: a child has more threads than a server is likely to take.
+SHARED = 10
+
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.drills.loaded"])
 
@@ -29,7 +32,7 @@ class Place:
     def settle(self) -> None:
         connections.settings["default"]["NAME"] = self.database
         settings.STAND_IN_ORIGINS = {"https://rotating.test": self.origin}
-        lending.share()
+        lending.share(SHARED)
 
 
 def _live(place: Place, pipe, act: Callable, args: tuple) -> None:

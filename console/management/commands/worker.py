@@ -2,6 +2,7 @@
 
 from threading import Thread
 
+from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from console import jobs, lending, tidying
@@ -27,7 +28,7 @@ class Command(BaseCommand):
             return
         endings.begin()
         delivery.sweep_from_now_on()
-        lending.share()
+        lending.share(settings.DATABASE_CONNECTIONS)
         consumer = huey.create_consumer(
             workers=threads,
             initial_delay=0.05,
