@@ -26,7 +26,7 @@ def job(partner, **fields) -> Job:
 
 def shown(client) -> dict[str, str]:
     text = client.get(LIST).content.decode()
-    pairs = re.findall(r"<dt>([^<]+)</dt><dd>(?:<a[^>]*>)?([^<]+)", text)
+    pairs = re.findall(r"<dt>([^<]+)</dt><dd>(?:<(?:a|time)[^>]*>)?([^<]+)", text)
     return dict(pairs)
 
 

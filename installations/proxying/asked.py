@@ -144,7 +144,7 @@ def read(request, path: str) -> Asked:
 def written(method: str, target: str, headers: list[tuple[str, str]], body: bytes | None) -> Asked:
     """What a person has typed: `target` is a path with its query. Raises ProblemError as `read` does."""
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", target):
-        raise ProblemError("proxy_request_refused", words="this is another address than the application's")
+        raise ProblemError("proxy_request_refused", words="the path is an address elsewhere")
     path, _, query = target.partition("?")
     meta: dict[str, str] = {}
     for name, value in headers:
