@@ -73,7 +73,7 @@ def known(northwind, account, installation, settings) -> dict[str, str]:
 
 @schema.parametrize()
 @settings(
-    max_examples=full(15, 300),
+    max_examples=full(8, 300),
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
