@@ -42,7 +42,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--what-a-database-changes",
         action="store_true",
-        help="leave out the tests that use no database, and those of how pages look",
+        help="leave out the tests that use no database, and those of how pages look and whom routes admit",
     )
 
 
@@ -51,7 +51,8 @@ def pytest_collection_modifyitems(config, items):
         return
     kept, left_out = [], []
     for item in items:
-        is_wanted = _uses_database(item) and not item.get_closest_marker("appearance")
+        is_alike = item.get_closest_marker("appearance") or item.get_closest_marker("routes")
+        is_wanted = _uses_database(item) and not is_alike
         (kept if is_wanted else left_out).append(item)
     config.hook.pytest_deselected(items=left_out)
     items[:] = kept

@@ -20,7 +20,7 @@ from installations.models import Installation
 from tests import test_tenancy
 from tests.test_tenancy import SLUG, Side, World, all_rows, changed, sharing, undone
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.routes]
 
 world = test_tenancy.world
 

@@ -42,7 +42,7 @@ from tests.conftest import PASSWORD, open_link
 from tests.product import full
 from tests.stand_ins.quirks import Quirks, Request, answer
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.routes]
 
 # Pages are alike for every connector, and a crawl looks at all of them: these have each way to authenticate
 # that the canaries walk, one without any HTTP and one with many.

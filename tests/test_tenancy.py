@@ -43,7 +43,7 @@ from installations.models import (
 from installations.webhooks import endpoints
 from tests.conftest import PASSWORD, Person, person, sign_in
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.routes]
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 SLUG = "heartland-retail"
