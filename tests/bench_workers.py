@@ -62,6 +62,7 @@ def refreshing(field: Field) -> list[tuple]:
     installations = field.connected(RENEWALS)
     for many in WORKERS:
         workers = [field.child(jobs_of_drill.worker, field.partner.pk) for _ in range(many)]
+        # Loaded and idle by then: what is measured is how they renew, not how they start.
         time.sleep(2)
         _let_due(field, installations)
         started = time.perf_counter()

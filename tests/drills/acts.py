@@ -25,6 +25,7 @@ def use(ids: list[UUID], threads: int, at: float = 0, *, lease: float = 60, **as
 
     def one(installation_id: UUID) -> tuple[str, str]:
         try:
+            # Until the moment that all processes have agreed on.
             time.sleep(max(0, at - time.monotonic()))
             return "token", tokens.usable(installation_id, **asked).token.access_token
         except ProblemError as problem:
@@ -128,6 +129,7 @@ def look_while_another_waits(installation_id: UUID, after_seconds: float) -> flo
     connection.settings_dict["OPTIONS"]["pool"]["max_size"] = 1
     with ThreadPoolExecutor(1) as pool:
         other = pool.submit(use, [installation_id], 1)
+        # The provider is slow for longer than this: the other thread is in its request.
         time.sleep(after_seconds)
         began = time.monotonic()
         Installation.objects.get(pk=installation_id)

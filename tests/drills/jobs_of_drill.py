@@ -25,6 +25,7 @@ def effect(claim: Claim) -> None:
             text="done",
             subject_id=claim.subject_id,
         )
+        # Between the effect and its commit, too.
         time.sleep(random.random() * 0.005)
 
 

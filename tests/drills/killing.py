@@ -46,6 +46,7 @@ def killed_workers(field: Field, kills: int = 50, *, jobs: int = 400, renewals: 
     workers = [start(number) for number in range(2)]
     in_hand = 0
     for number in range(kills):
+        # At whatever moment of their work that is.
         time.sleep(0.15 + random.random() * 0.4)
         in_hand += Job.objects.filter(partner=field.partner, started_at__isnull=False).exists()
         workers[number % 2].kill()
