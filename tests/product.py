@@ -105,6 +105,22 @@ def _served(environment: dict[str, str], port: int, *more: str):
             server.stop()
 
 
+def environment_of(folder: Path, origin: str, database: str, **changes: str) -> dict[str, str]:
+    """What a console at that address is started with, its files in that folder."""
+    return {
+        **os.environ,
+        "DEVELOPMENT": "1",
+        "BASE_URL": origin,
+        "ALLOWED_HOSTS": "127.0.0.1",
+        "DATABASE_URL": database,
+        "STATIC_ROOT": str(folder / "static"),
+        "DEMO_FILE": str(folder / "demo.txt"),
+        "EMAIL_URL": f"filemail:///{folder / 'mail'}",
+        "PYTHONUNBUFFERED": "1",
+        **changes,
+    }
+
+
 @pytest.fixture(scope="session")
 def product(heartland_process, tmp_path_factory):
     folder = tmp_path_factory.mktemp("product")
@@ -112,18 +128,7 @@ def product(heartland_process, tmp_path_factory):
     origin = f"http://127.0.0.1:{port}"
     stand_ins = f"https://retail.heartland.us={heartland},https://*.retail.heartland.us={heartland}"
     with _database(folder) as database:
-        environment = {
-            **os.environ,
-            "DEVELOPMENT": "1",
-            "BASE_URL": origin,
-            "ALLOWED_HOSTS": "127.0.0.1",
-            "DATABASE_URL": database,
-            "STATIC_ROOT": str(folder / "static"),
-            "DEMO_FILE": str(folder / "demo.txt"),
-            "EMAIL_URL": f"filemail:///{folder / 'mail'}",
-            "STAND_IN_ORIGINS": stand_ins,
-            "PYTHONUNBUFFERED": "1",
-        }
+        environment = environment_of(folder, origin, database, STAND_IN_ORIGINS=stand_ins)
         made = Product(origin, StandIn(heartland), environment)
         made.begin()
         with _served(environment, port) as made.server:

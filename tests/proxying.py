@@ -1,10 +1,9 @@
 """The console as it is deployed, in front of a stand-in for every provider: for what passes through it."""
 
-import os
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.product import Product, _database, _served
+from tests.product import Product, _database, _served, environment_of
 from tests.stand_ins.control import StandIn
 from tests.stand_ins.process import free_port
 
@@ -14,22 +13,9 @@ def proxying(folder: Path, provider: str, workers: int = 1, **changes: str):
     port = free_port()
     origin = f"http://127.0.0.1:{port}"
     with _database(folder) as database:
-        environment = {
-            **os.environ,
-            "DEVELOPMENT": "1",
-            "BASE_URL": origin,
-            "ALLOWED_HOSTS": "127.0.0.1",
-            "DATABASE_URL": database,
-            "STATIC_ROOT": str(folder / "static"),
-            "DEMO_FILE": str(folder / "demo.txt"),
-            "EMAIL_URL": f"filemail:///{folder / 'mail'}",
-            "QUEUE_FILE": str(folder / "queue.sqlite3"),
-            "SPOOL_DIR": str(folder / "spool"),
-            "STAND_IN_ORIGINS": f"https://*={provider}",
-            "API_CALLS_PER_MINUTE": "1000000",
-            "PYTHONUNBUFFERED": "1",
-            **changes,
-        }
+        own = {"QUEUE_FILE": str(folder / "queue.sqlite3"), "SPOOL_DIR": str(folder / "spool")}
+        own |= {"STAND_IN_ORIGINS": f"https://*={provider}", "API_CALLS_PER_MINUTE": "1000000"}
+        environment = environment_of(folder, origin, database, **{**own, **changes})
         made = Product(origin, StandIn(provider), environment)
         made.begin()
         with _served(environment, port, "--workers", str(workers), "--reuse-port") as made.server:
