@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.product import Product, _database, _served
+from tests.product import Product, _database, _served, environment_of
 from tests.rotating import Rotating
 from tests.stand_ins.control import StandIn
 from tests.stand_ins.process import ROOT, free_port, running
@@ -87,23 +87,14 @@ def deployed(folder: Path, *more: str, **changes: str):
             "https://*.retail.heartland.us": heartland,
             "https://rotating.test": rotating,
         }
-        environment = {
-            **os.environ,
-            "DEVELOPMENT": "1",
-            "BASE_URL": origin,
-            "ALLOWED_HOSTS": "127.0.0.1",
-            "DATABASE_URL": database,
-            "STATIC_ROOT": str(folder / "static"),
-            "DEMO_FILE": str(folder / "demo.txt"),
-            "EMAIL_URL": f"filemail:///{folder / 'mail'}",
+        own = {
             "QUEUE_FILE": str(folder / "queue.sqlite3"),
             "SPOOL_DIR": str(folder / "spool"),
             "METRICS_DIR": str(folder / "metrics"),
             "CONNECTOR_LIBRARIES": str(ROOT / "tests" / "library"),
             "STAND_IN_ORIGINS": ",".join(f"{name}={target}" for name, target in stand_ins.items()),
-            "PYTHONUNBUFFERED": "1",
-            **changes,
         }
+        environment = environment_of(folder, origin, database, **{**own, **changes})
         made = Deployed(origin, StandIn(heartland), environment, rotating=Rotating(rotating), folder=folder)
         stack.callback(lambda: [worker.kill() for worker in made.workers])
         made.begin()
